@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A list of chunks; allocation moves a pointer. Small requests share chunks,
+ * large ones get a chunk of their own.
+ */
+#include "base/arena.h"
+
+#include <stdalign.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK = 8192, ALIGN = alignof(max_align_t) };
+
+struct chunk {
+	struct chunk *next;
+	alignas(max_align_t) char data[];
+};
+
+struct hook {
+	struct hook *next;
+	void (*fn)(void *);
+	void *arg;
+};
+
+struct arena {
+	struct chunk *chunks;
+	struct hook *hooks;
+	char *p, *end; /* free part of the newest shared chunk */
+	size_t size;
+};
+
+static void *
+take(size_t size)
+{
+	void *p = malloc(size);
+
+	if (p == NULL)
+		abort();
+	return p;
+}
+
+static char *
+add_chunk(struct arena *a, size_t data)
+{
+	struct chunk *c = take(sizeof(*c) + data);
+
+	c->next = a->chunks;
+	a->chunks = c;
+	a->size += sizeof(*c) + data;
+	return c->data;
+}
+
+struct arena *
+arena_create(void)
+{
+	size_t head = (sizeof(struct arena) + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+	struct chunk *c = take(sizeof(*c) + CHUNK);
+	struct arena *a = (struct arena *)(void *)c->data;
+
+	c->next = NULL;
+	*a = (struct arena){
+		.chunks = c,
+		.p = c->data + head,
+		.end = c->data + CHUNK,
+		.size = sizeof(*c) + CHUNK,
+	};
+	return a;
+}
+
+void *
+arena_alloc(struct arena *a, size_t size)
+{
+	char *p;
+
+	if (size > SIZE_MAX / 2)
+		abort();
+	size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+	if (size > (size_t)(a->end - a->p)) {
+		if (size > CHUNK / 4)
+			return add_chunk(a, size);
+		a->p = add_chunk(a, CHUNK);
+		a->end = a->p + CHUNK;
+	}
+	p = a->p;
+	a->p += size;
+	return p;
+}
+
+void *
+arena_zalloc(struct arena *a, size_t size)
+{
+	return memset(arena_alloc(a, size), 0, size);
+}
+
+void *
+arena_zalloc_array(struct arena *a, size_t n, size_t size)
+{
+	size_t total;
+
+	if (__builtin_mul_overflow(n, size, &total))
+		abort();
+	return arena_zalloc(a, total);
+}
+
+void
+arena_defer(struct arena *a, void (*fn)(void *), void *arg)
+{
+	struct hook *h = arena_alloc(a, sizeof(*h));
+
+	*h = (struct hook){ .next = a->hooks, .fn = fn, .arg = arg };
+	a->hooks = h;
+}
+
+void
+arena_destroy(struct arena *a)
+{
+	struct chunk *c, *next;
+	struct hook *h;
+
+	if (a == NULL)
+		return;
+	while ((h = a->hooks) != NULL) {
+		a->hooks = h->next;
+		h->fn(h->arg);
+	}
+	for (c = a->chunks; c != NULL; c = next) {
+		next = c->next; /* the last one holds the arena itself */
+		free(c);
+	}
+}
+
+size_t
+arena_size(const struct arena *a)
+{
+	return a->size;
+}

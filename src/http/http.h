@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The HTTP/1.1 server side: listeners, connections, the route table, and the
+ * one way out of a request (req_reply, req_fail).
+ *
+ *	socket -> [PROXY header] -> [TLS] -> HTTP -> route table -> handler
+ *
+ * One request of a connection is worked on at a time. While it is, nothing
+ * more is read; only a reset ends its task early.
+ */
+#ifndef HTTP_HTTP_H
+#define HTTP_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/addr.h"
+#include "base/problem.h"
+#include "base/str.h"
+#include "loop/loop.h"
+#include "loop/task.h"
+#include "tls/tls.h"
+
+/* ---- requests */
+
+enum req_method { /* bits, so that a route can name several */
+	REQ_GET = 1,
+	REQ_HEAD = 2,
+	REQ_POST = 4,
+	REQ_PUT = 8,
+	REQ_PATCH = 16,
+	REQ_DELETE = 32,
+};
+
+enum { REQ_PARAMS_MAX = 4, REQ_HEADERS_MAX = 64 };
+
+struct http_conn;
+struct http_app;
+struct route;
+
+struct req {
+	struct task task; /* its arena is the request's memory */
+	struct http_conn *conn;
+	const struct http_app *app;
+	const struct route *route;
+	enum req_method method;
+	struct str id;          /* request id, in the log and X-Request-Id */
+	struct str path, query; /* path percent-decoded where that is harmless;
+				 * any other escape gives 400 */
+	struct str params[REQ_PARAMS_MAX]; /* values of ":name" in the route */
+	struct str body;
+	struct addr peer;       /* the client, behind trusted proxies too */
+	struct str client_cert; /* DER, if TLS asked for and got one */
+	int64_t started;        /* loop_mono */
+	void *state;            /* the handler's */
+	const char *doing;      /* for the log: "finalize"; may be NULL */
+	struct str log_context; /* more key=value for the one log line */
+};
+
+/* A request header by name (any case); STR_NONE if absent. Several of one
+ * name are joined by ", ". */
+struct str req_header(const struct req *, const char *name);
+
+/* Add a header to the reply. The value has no control characters (asserted). */
+void req_add_header(struct req *, const char *name, struct str value);
+
+/*
+ * Answer and end the request. type is the media type (NULL: no body, no
+ * type). The body is borrowed until the call returns. HEAD answers send no
+ * body but the Content-Length of it. Always STEP_DONE; the request and its
+ * arena are gone afterwards.
+ */
+enum step req_reply(struct req *, unsigned status, const char *type,
+    struct str body);
+
+/* Answer with a problem document, Retry-After if the problem says so. */
+enum step req_fail(struct req *, const struct problem *);
+
+/* ---- routes */
+
+struct route {
+	unsigned methods; /* bits of req_method; others get 405 with Allow */
+	const char *path; /* "/order/:id/finalize"; appended to each prefix */
+	const char *name; /* in logs and metrics */
+	size_t body_max;  /* 0: no body allowed */
+	enum step (*start)(struct req *);
+};
+
+/* A set of routes that a listener serves. Static; outlives the server. */
+struct http_app {
+	const char *name;
+	const char *const *prefixes; /* NULL-terminated, may hold ":profile" */
+	const struct route *const *routes; /* NULL-terminated */
+	void *ctx;                         /* the app's own object */
+	/* Called once for each reply of this app, errors that the server
+	 * itself found included, before the header is written. May be NULL. */
+	void (*before_reply)(struct req *);
+};
+
+/* ---- server */
+
+struct http_limits {
+	unsigned connections;       /* open at once, default 10000 */
+	size_t header_max;          /* bytes of request line and header, 16 KiB */
+	int64_t header_timeout;     /* usec from first byte (or accept) to end
+				     * of header, PROXY and TLS included: 10 s */
+	int64_t body_timeout;       /* from end of header to end of body: 30 s */
+	int64_t idle_timeout;       /* keep-alive: 60 s */
+	int64_t write_timeout;      /* whole reply: 30 s */
+	int64_t request_timeout;    /* handler: 60 s, then 503 */
+};
+
+struct http_listener_options {
+	const char *address;      /* "127.0.0.1:443", "[::]:80", "unix:PATH" */
+	struct tls_server *tls;   /* NULL: plain HTTP */
+	bool proxy;               /* a PROXY v1/v2 header comes first */
+	bool forwarded;           /* X-Forwarded-For / Forwarded count, if */
+	const struct prefix *trusted; /* ... the peer is one of these */
+	size_t ntrusted;
+	const struct http_app *const *apps; /* NULL-terminated, first match */
+	bool reuse_port;
+	mode_t mode;              /* of a unix socket, default 0600 */
+};
+
+struct http_server;
+struct http_server *http_server_new(struct loop *, const struct http_limits *);
+
+/* Bind and listen. False: *why (in the arena) names address and reason. */
+bool http_listen(struct http_server *, const struct http_listener_options *,
+    struct arena *, const char **why);
+
+/* Port that the i-th listener is bound to (for port 0), 0 if none. */
+unsigned http_listener_port(const struct http_server *, size_t i);
+
+/*
+ * Stop accepting; finish what is in flight; tell keep-alive connections to
+ * close. done(arg) runs from the top of the loop when the last one is gone or
+ * after `usec`, whichever is first.
+ */
+void http_server_drain(struct http_server *, int64_t usec, void (*done)(void *),
+    void *arg);
+
+/* Connections open now. */
+unsigned http_server_connections(const struct http_server *);
+
+/* Close everything at once. Tasks under way are ended. */
+void http_server_free(struct http_server *);
+
+#endif

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: ISC */
+/* The event loop: turns over libevent. */
+#include "loop/loop.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/when.h"
+
+TAILQ_HEAD(deferred_list, deferred);
+TAILQ_HEAD(hook_list, turn_hook);
+
+struct loop {
+	struct event_base *base;
+	struct deferred_list deferred; /* for the next pass */
+	struct deferred_list running;  /* of this pass, not yet called */
+	struct hook_list hooks;
+	int64_t mono, wall; /* 0: not read in this turn */
+	bool stop;
+};
+
+struct loop *
+loop_new(void)
+{
+	struct event_config *cfg = event_config_new();
+	struct loop *l = calloc(1, sizeof(*l));
+
+	if (l == NULL || cfg == NULL)
+		abort();
+	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+	l->base = event_base_new_with_config(cfg);
+	event_config_free(cfg);
+	if (l->base == NULL) {
+		free(l);
+		return NULL;
+	}
+	TAILQ_INIT(&l->deferred);
+	TAILQ_INIT(&l->running);
+	TAILQ_INIT(&l->hooks);
+	return l;
+}
+
+void
+loop_free(struct loop *l)
+{
+	if (l == NULL)
+		return;
+	event_base_free(l->base);
+	free(l);
+}
+
+struct event_base *
+loop_base(struct loop *l)
+{
+	return l->base;
+}
+
+static bool
+has_work(const struct loop *l)
+{
+	return !TAILQ_EMPTY(&l->deferred) || !TAILQ_EMPTY(&l->hooks);
+}
+
+/* Those queued now; what they defer waits for the next turn. */
+static void
+run_deferred(struct loop *l)
+{
+	struct deferred *d;
+
+	TAILQ_CONCAT(&l->running, &l->deferred, entry);
+	TAILQ_FOREACH(d, &l->running, entry)
+		d->state = DEFERRED_RUNNING;
+	while ((d = TAILQ_FIRST(&l->running)) != NULL) {
+		TAILQ_REMOVE(&l->running, d, entry);
+		d->state = DEFERRED_NONE;
+		d->fn(d->arg);
+	}
+}
+
+static void
+run_hooks(struct loop *l)
+{
+	struct turn_hook *h;
+
+	while ((h = TAILQ_FIRST(&l->hooks)) != NULL) {
+		TAILQ_REMOVE(&l->hooks, h, entry);
+		h->queued = false;
+		h->fn(h->arg);
+	}
+}
+
+void
+loop_turn(struct loop *l, enum loop_wait wait)
+{
+	int flags = EVLOOP_ONCE;
+
+	if (wait == LOOP_POLL || has_work(l))
+		flags |= EVLOOP_NONBLOCK;
+	l->mono = l->wall = 0;
+	(void)event_base_loop(l->base, flags);
+	run_deferred(l);
+	run_hooks(l);
+}
+
+void
+loop_run(struct loop *l)
+{
+	l->stop = false;
+	while (!l->stop)
+		loop_turn(l, LOOP_WAIT);
+}
+
+void
+loop_stop(struct loop *l)
+{
+	l->stop = true;
+}
+
+int64_t
+loop_mono(struct loop *l)
+{
+	struct timespec ts;
+
+	if (l->mono == 0) {
+		clock_gettime(CLOCK_MONOTONIC, &ts);
+		l->mono = (int64_t)ts.tv_sec * WHEN_SECOND + ts.tv_nsec / 1000;
+	}
+	return l->mono;
+}
+
+int64_t
+loop_wall(struct loop *l)
+{
+	if (l->wall == 0)
+		l->wall = when_now();
+	return l->wall;
+}
+
+void
+loop_defer(struct loop *l, struct deferred *d)
+{
+	if (d->state != DEFERRED_NONE)
+		return;
+	d->state = DEFERRED_QUEUED;
+	TAILQ_INSERT_TAIL(&l->deferred, d, entry);
+}
+
+void
+loop_undefer(struct loop *l, struct deferred *d)
+{
+	if (d->state == DEFERRED_QUEUED)
+		TAILQ_REMOVE(&l->deferred, d, entry);
+	else if (d->state == DEFERRED_RUNNING)
+		TAILQ_REMOVE(&l->running, d, entry);
+	d->state = DEFERRED_NONE;
+}
+
+void
+loop_at_turn_end(struct loop *l, struct turn_hook *h)
+{
+	if (h->queued)
+		return;
+	h->queued = true;
+	TAILQ_INSERT_TAIL(&l->hooks, h, entry);
+}
+
+void
+loop_forget_hook(struct loop *l, struct turn_hook *h)
+{
+	if (!h->queued)
+		return;
+	h->queued = false;
+	TAILQ_REMOVE(&l->hooks, h, entry);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct timer *t = arg;
+
+	(void)fd;
+	(void)what;
+	t->fn(t->arg);
+}
+
+void
+timer_init(struct timer *t, struct loop *l, void (*fn)(void *), void *arg)
+{
+	t->fn = fn;
+	t->arg = arg;
+	evtimer_assign(&t->ev, l->base, on_timer, t);
+}
+
+void
+timer_start(struct timer *t, int64_t usec)
+{
+	struct timeval tv = { 0, 0 };
+
+	if (usec > 0) {
+		tv.tv_sec = (time_t)(usec / WHEN_SECOND);
+		tv.tv_usec = (suseconds_t)(usec % WHEN_SECOND);
+	}
+	evtimer_add(&t->ev, &tv);
+}
+
+void
+timer_stop(struct timer *t)
+{
+	evtimer_del(&t->ev);
+}
+
+bool
+timer_is_running(const struct timer *t)
+{
+	return evtimer_pending(&t->ev, NULL) != 0;
+}
+
+struct loop_signal {
+	struct event *ev;
+	void (*fn)(void *);
+	void *arg;
+};
+
+static void
+on_signal(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop_signal *s = arg;
+
+	(void)fd;
+	(void)what;
+	s->fn(s->arg);
+}
+
+struct loop_signal *
+loop_signal_new(struct loop *l, int signo, void (*fn)(void *), void *arg)
+{
+	struct loop_signal *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		abort();
+	s->fn = fn;
+	s->arg = arg;
+	s->ev = evsignal_new(l->base, signo, on_signal, s);
+	if (s->ev == NULL)
+		abort();
+	evsignal_add(s->ev, NULL);
+	return s;
+}
+
+void
+loop_signal_free(struct loop_signal *s)
+{
+	if (s == NULL)
+		return;
+	event_free(s->ev);
+	free(s);
+}

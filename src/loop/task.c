@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: ISC */
+/* Tasks and their operations. */
+#include "loop/task.h"
+
+void
+task_init(struct task *t)
+{
+	t->arena = arena_create();
+	LIST_INIT(&t->ops);
+}
+
+void
+task_wait(struct task *t, struct op *op)
+{
+	LIST_INSERT_HEAD(&t->ops, op, entry);
+}
+
+void
+op_done(struct op *op)
+{
+	LIST_REMOVE(op, entry);
+}
+
+bool
+task_is_waiting(const struct task *t)
+{
+	return !LIST_EMPTY(&t->ops);
+}
+
+void
+task_end(struct task *t)
+{
+	struct op *op;
+
+	while ((op = LIST_FIRST(&t->ops)) != NULL) {
+		LIST_REMOVE(op, entry);
+		op->detach(op);
+	}
+	arena_destroy(t->arena);
+	t->arena = NULL;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: ISC */
+/* Turns, deferred calls, timers, tasks. */
+#include "../unit.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#include "loop/loop.h"
+#include "loop/task.h"
+
+static int
+make_loop(void **state)
+{
+	return (*state = loop_new()) == NULL;
+}
+
+static int
+drop_loop(void **state)
+{
+	loop_free(*state);
+	return 0;
+}
+
+struct again {
+	struct loop *loop;
+	struct deferred d;
+	int calls;
+};
+
+static void
+defer_again(void *arg)
+{
+	struct again *g = arg;
+
+	g->calls++;
+	loop_defer(g->loop, &g->d);
+}
+
+static void
+a_deferred_call_runs_once_a_turn(void **state)
+{
+	struct again g = { .loop = *state };
+
+	deferred_init(&g.d, defer_again, &g);
+	loop_defer(g.loop, &g.d);
+	loop_defer(g.loop, &g.d);
+	assert_int_equal(g.calls, 0);
+	loop_turn(g.loop, LOOP_WAIT);
+	assert_int_equal(g.calls, 1);
+	loop_turn(g.loop, LOOP_WAIT);
+	assert_int_equal(g.calls, 2);
+	loop_undefer(g.loop, &g.d);
+	loop_turn(g.loop, LOOP_POLL);
+	assert_int_equal(g.calls, 2);
+}
+
+struct pair {
+	struct loop *loop;
+	struct deferred first, second;
+	int calls;
+};
+
+static void
+undefer_other(void *arg)
+{
+	struct pair *p = arg;
+
+	p->calls++;
+	loop_undefer(p->loop, &p->second);
+	memset(&p->second, 0xff, sizeof(p->second)); /* as if freed */
+}
+
+static void
+count_pair(void *arg)
+{
+	((struct pair *)arg)->calls++;
+}
+
+static void
+a_deferred_call_may_take_back_the_next(void **state)
+{
+	struct pair p = { .loop = *state };
+
+	deferred_init(&p.first, undefer_other, &p);
+	deferred_init(&p.second, count_pair, &p);
+	loop_defer(p.loop, &p.first);
+	loop_defer(p.loop, &p.second);
+	loop_turn(p.loop, LOOP_WAIT);
+	loop_turn(p.loop, LOOP_POLL);
+	assert_int_equal(p.calls, 1);
+}
+
+static void
+count_call(void *arg)
+{
+	++*(int *)arg;
+}
+
+static void
+a_hook_runs_after_the_deferred_calls_of_its_turn(void **state)
+{
+	struct again g = { .loop = *state };
+	int hooks = 0;
+	struct turn_hook h = { .fn = count_call, .arg = &hooks };
+
+	deferred_init(&g.d, defer_again, &g);
+	loop_defer(g.loop, &g.d);
+	loop_at_turn_end(g.loop, &h);
+	loop_at_turn_end(g.loop, &h);
+	loop_turn(g.loop, LOOP_WAIT);
+	assert_int_equal(g.calls, 1);
+	assert_int_equal(hooks, 1);
+	loop_turn(g.loop, LOOP_WAIT);
+	assert_int_equal(hooks, 1);
+}
+
+static void
+a_timer_fires_once_and_can_be_stopped(void **state)
+{
+	struct timer t, never;
+	int fired = 0;
+
+	timer_init(&t, *state, count_call, &fired);
+	timer_init(&never, *state, count_call, &fired);
+	timer_start(&t, 1000);
+	timer_start(&never, 1000);
+	timer_stop(&never);
+	assert_true(timer_is_running(&t));
+	assert_false(timer_is_running(&never));
+	while (fired == 0)
+		loop_turn(*state, LOOP_WAIT);
+	loop_turn(*state, LOOP_POLL);
+	assert_int_equal(fired, 1);
+}
+
+static void
+stop_loop(void *arg)
+{
+	loop_stop(arg);
+}
+
+static void
+a_signal_arrives_on_the_loop(void **state)
+{
+	struct loop_signal *s = loop_signal_new(*state, SIGUSR1, stop_loop,
+	    *state);
+
+	raise(SIGUSR1);
+	loop_run(*state);
+	loop_signal_free(s);
+}
+
+struct record {
+	struct op op;
+	int detached;
+};
+
+static void
+detach_record(struct op *op)
+{
+	((struct record *)(void *)op)->detached++;
+}
+
+static void
+ending_a_task_detaches_what_is_under_way(void **state)
+{
+	struct record a = { .op.detach = detach_record };
+	struct record b = { .op.detach = detach_record };
+	struct task t;
+	int freed = 0;
+
+	(void)state;
+	task_init(&t);
+	arena_defer(t.arena, count_call, &freed);
+	assert_false(task_is_waiting(&t));
+	task_wait(&t, &a.op);
+	task_wait(&t, &b.op);
+	op_done(&a.op);
+	assert_true(task_is_waiting(&t));
+	task_end(&t);
+	assert_int_equal(a.detached, 0);
+	assert_int_equal(b.detached, 1);
+	assert_int_equal(freed, 1);
+}
+
+int
+main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, make_loop, drop_loop)
+	const struct CMUnitTest tests[] = {
+		T(a_deferred_call_runs_once_a_turn),
+		T(a_deferred_call_may_take_back_the_next),
+		T(a_hook_runs_after_the_deferred_calls_of_its_turn),
+		T(a_timer_fires_once_and_can_be_stopped),
+		T(a_signal_arrives_on_the_loop),
+		T(ending_a_task_detaches_what_is_under_way),
+	};
+
+	return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
+}
