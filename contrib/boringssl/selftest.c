@@ -79,8 +79,7 @@ check_aead(const EVP_AEAD *aead)
 		sizeof(nonce), message, sizeof(message), ad, sizeof(ad)) &&
 	    EVP_AEAD_CTX_open(ctx, opened, &nopened, sizeof(opened), nonce,
 		sizeof(nonce), sealed, nsealed, ad, sizeof(ad)) &&
-	    nopened == sizeof(message) &&
-	    memcmp(opened, message, nopened) == 0;
+	    nopened == sizeof(message) && memcmp(opened, message, nopened) == 0;
 	if (ok) {
 		sealed[0] ^= 1;
 		ok = !EVP_AEAD_CTX_open(ctx, opened, &nopened, sizeof(opened),
@@ -134,8 +133,7 @@ check_tls(void)
 	SSL *ssl;
 	bool ok = false;
 
-	if (ctx != NULL &&
-	    SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) &&
+	if (ctx != NULL && SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) &&
 	    (ssl = SSL_new(ctx)) != NULL) {
 		ok = true;
 		SSL_free(ssl);

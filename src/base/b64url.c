@@ -6,6 +6,7 @@ static const char letters[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /* Value of a letter plus one; 0 for anything else. */
+/* clang-format off */
 static const unsigned char values[256] = {
 	['A'] = 1, ['B'] = 2, ['C'] = 3, ['D'] = 4, ['E'] = 5, ['F'] = 6,
 	['G'] = 7, ['H'] = 8, ['I'] = 9, ['J'] = 10, ['K'] = 11, ['L'] = 12,
@@ -19,6 +20,7 @@ static const unsigned char values[256] = {
 	['2'] = 55, ['3'] = 56, ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60,
 	['8'] = 61, ['9'] = 62, ['-'] = 63, ['_'] = 64,
 };
+/* clang-format on */
 
 size_t
 b64url_write(char *out, struct str in)

@@ -12,7 +12,7 @@
 #include "base/arena.h"
 #include "base/str.h"
 
-#define B64URL_LEN(n) (((n) * 4 + 2) / 3)
+#define B64URL_LEN(n) (((n)*4 + 2) / 3)
 
 /* The encoded text, in the arena. */
 struct str b64url_encode(struct arena *, struct str);

@@ -50,14 +50,16 @@ static yajl_alloc_funcs
 arena_funcs(struct arena *a)
 {
 	return (yajl_alloc_funcs){ .malloc = piece_alloc,
-		.realloc = piece_realloc, .free = piece_free, .ctx = a };
+		.realloc = piece_realloc,
+		.free = piece_free,
+		.ctx = a };
 }
 
 /* ---- reading */
 
 struct reader {
 	struct arena *arena;
-	struct json *open[JSON_DEPTH_MAX]; /* containers not yet closed */
+	struct json *open[JSON_DEPTH_MAX];  /* containers not yet closed */
 	struct json **tail[JSON_DEPTH_MAX]; /* where the next child goes */
 	size_t depth, nodes;
 	struct str name; /* of the member that follows */
@@ -155,7 +157,8 @@ on_string(void *arg, const unsigned char *p, size_t n)
 	if (j == NULL)
 		return 0;
 	j->str = str_dup(r->arena, str_make(p, n));
-	return str_is_text(j->str) ? 1 :
+	return str_is_text(j->str) ?
+	    1 :
 	    reject(r, "a JSON string holds NUL or bad UTF-8");
 }
 
@@ -288,8 +291,9 @@ check(struct json_writer *w, yajl_gen_status st)
 static void
 put_text(struct json_writer *w, struct str s)
 {
-	check(w, yajl_gen_string(w->gen,
-	    (const unsigned char *)(s.p != NULL ? s.p : ""), s.n));
+	check(w,
+	    yajl_gen_string(w->gen,
+		(const unsigned char *)(s.p != NULL ? s.p : ""), s.n));
 }
 
 static void
@@ -307,8 +311,9 @@ open_kind(struct json_writer *w, char kind)
 		return;
 	}
 	w->kinds[w->depth++] = kind;
-	check(w, kind == '{' ? yajl_gen_map_open(w->gen) :
-			       yajl_gen_array_open(w->gen));
+	check(w,
+	    kind == '{' ? yajl_gen_map_open(w->gen) :
+			  yajl_gen_array_open(w->gen));
 }
 
 void
@@ -332,8 +337,9 @@ json_close(struct json_writer *w)
 		w->bad = true;
 		return;
 	}
-	check(w, w->kinds[--w->depth] == '{' ? yajl_gen_map_close(w->gen) :
-					       yajl_gen_array_close(w->gen));
+	check(w,
+	    w->kinds[--w->depth] == '{' ? yajl_gen_map_close(w->gen) :
+					  yajl_gen_array_close(w->gen));
 }
 
 void

@@ -34,7 +34,7 @@ struct json {
 	struct str str;  /* JSON_STRING: decoded; JSON_NUMBER: its text */
 	int64_t num;     /* JSON_INT, JSON_BOOL */
 	struct json *child, *next; /* first element or member; its siblings */
-	size_t n;        /* number of elements or members */
+	size_t n;                  /* number of elements or members */
 };
 
 /*

@@ -101,7 +101,8 @@ problem_json(struct arena *a, const struct problem *p)
 
 	json_open_object(w, NULL);
 	write_type(w, p->type);
-	json_str(w, "detail", p->detail.n > 0 ? p->detail : types[p->type].text);
+	json_str(w, "detail",
+	    p->detail.n > 0 ? p->detail : types[p->type].text);
 	json_int(w, "status", types[p->type].status);
 	if (p->nalgorithms > 0) {
 		json_open_array(w, "algorithms");

@@ -29,9 +29,9 @@ struct subproblem {
 
 struct problem {
 	enum problem_type type;
-	struct str detail;    /* shown to the client */
-	const char *cause;    /* logged, never sent; may be NULL */
-	unsigned retry_after; /* seconds; 0 for none */
+	struct str detail;            /* shown to the client */
+	const char *cause;            /* logged, never sent; may be NULL */
+	unsigned retry_after;         /* seconds; 0 for none */
 	const struct str *algorithms; /* for badSignatureAlgorithm */
 	size_t nalgorithms;
 	struct subproblem *subs;
@@ -39,8 +39,8 @@ struct problem {
 };
 
 /* A problem whose detail is printed for the client. Never NULL. */
-struct problem *problem_new(struct arena *, enum problem_type,
-    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+struct problem *problem_new(struct arena *, enum problem_type, const char *fmt,
+    ...) __attribute__((format(printf, 3, 4)));
 
 /* A problem of this type with its default detail and a cause for the log. */
 struct problem *problem_cause(struct arena *, enum problem_type,

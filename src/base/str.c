@@ -32,8 +32,7 @@ str_starts(struct str s, struct str prefix)
 bool
 str_ends(struct str s, struct str suffix)
 {
-	return s.n >= suffix.n &&
-	    str_eq(str_skip(s, s.n - suffix.n), suffix);
+	return s.n >= suffix.n && str_eq(str_skip(s, s.n - suffix.n), suffix);
 }
 
 int

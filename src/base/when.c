@@ -104,8 +104,8 @@ take_offset(struct str *s, int64_t *out)
 bool
 when_parse_rfc3339(struct str s, int64_t *out)
 {
-	static const int days[] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31,
-		30, 31 };
+	static const int days[] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30,
+		31 };
 	struct tm tm = { 0 };
 	int64_t fraction, offset;
 	int year, mon;

@@ -102,26 +102,26 @@ struct http_app {
 /* ---- server */
 
 struct http_limits {
-	unsigned connections;       /* open at once, default 10000 */
-	size_t header_max;          /* bytes of request line and header, 16 KiB */
-	int64_t header_timeout;     /* usec from first byte (or accept) to end
-				     * of header, PROXY and TLS included: 10 s */
-	int64_t body_timeout;       /* from end of header to end of body: 30 s */
-	int64_t idle_timeout;       /* keep-alive: 60 s */
-	int64_t write_timeout;      /* whole reply: 30 s */
-	int64_t request_timeout;    /* handler: 60 s, then 503 */
+	unsigned connections;    /* open at once, default 10000 */
+	size_t header_max;       /* bytes of request line and header, 16 KiB */
+	int64_t header_timeout;  /* usec from first byte (or accept) to end
+				  * of header, PROXY and TLS included: 10 s */
+	int64_t body_timeout;    /* from end of header to end of body: 30 s */
+	int64_t idle_timeout;    /* keep-alive: 60 s */
+	int64_t write_timeout;   /* whole reply: 30 s */
+	int64_t request_timeout; /* handler: 60 s, then 503 */
 };
 
 struct http_listener_options {
-	const char *address;      /* "127.0.0.1:443", "[::]:80", "unix:PATH" */
-	struct tls_server *tls;   /* NULL: plain HTTP */
-	bool proxy;               /* a PROXY v1/v2 header comes first */
-	bool forwarded;           /* X-Forwarded-For / Forwarded count, if */
+	const char *address;    /* "127.0.0.1:443", "[::]:80", "unix:PATH" */
+	struct tls_server *tls; /* NULL: plain HTTP */
+	bool proxy;             /* a PROXY v1/v2 header comes first */
+	bool forwarded;         /* X-Forwarded-For / Forwarded count, if */
 	const struct prefix *trusted; /* ... the peer is one of these */
 	size_t ntrusted;
 	const struct http_app *const *apps; /* NULL-terminated, first match */
 	bool reuse_port;
-	mode_t mode;              /* of a unix socket, default 0600 */
+	mode_t mode; /* of a unix socket, default 0600 */
 };
 
 struct http_server;

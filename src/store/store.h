@@ -99,7 +99,7 @@ unsigned store_add(struct batch *, enum sql);
  * one (asserted). Text must be valid UTF-8 without NUL; bytes are copied. */
 void store_str(struct batch *, struct str);
 void store_blob(struct batch *, struct str);
-void store_int(struct batch *, int64_t);  /* also "time": microseconds */
+void store_int(struct batch *, int64_t); /* also "time": microseconds */
 void store_null(struct batch *);
 
 /*

@@ -179,7 +179,8 @@ static void
 json_reads_a_document(void **state)
 {
 	const struct json *j = json_parse(*state,
-	    STR("{\"a\":[1,-2,true,null,1.5,\"x\\u00e9\"],\"b\":{\"c\":\"d\"}}"),
+	    STR("{\"a\":[1,-2,true,null,1.5,\"x\\u00e9\"],\"b\":{\"c\":\"d\"}"
+		"}"),
 	    NULL);
 	const struct json *a = json_get(j, "a");
 
@@ -197,8 +198,8 @@ json_refuses_what_is_not_one_strict_value(void **state)
 {
 	static const char *const bad[] = { "", "{", "{}{}", "{\"a\":1,\"a\":2}",
 		"[1,]", "{\"a\":}", "nul", "\"\xff\"", "\"a\\u0000b\"",
-		"[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]", "{\"\\u0061\":1,\"a\":2}",
-		"/**/{}", "01", "'a'" };
+		"[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]",
+		"{\"\\u0061\":1,\"a\":2}", "/**/{}", "01", "'a'" };
 	const char *why;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -241,8 +242,9 @@ json_writer_sticks(void **state)
 	json_close(w);
 	assert_null(json_text(w).p); /* still open */
 	json_close(w);
-	assert_str(json_text(w), "{\"a\":\"x\\\"\\n\",\"l\":"
-				 "[-9223372036854775808,true,{\"r\":1}]}");
+	assert_str(json_text(w),
+	    "{\"a\":\"x\\\"\\n\",\"l\":"
+	    "[-9223372036854775808,true,{\"r\":1}]}");
 	json_close(w);
 	assert_null(json_text(w).p);
 	w = json_writer_new(*state, 8);
@@ -313,7 +315,8 @@ problems_become_documents(void **state)
 	struct problem *p = problem_new(*state, PROBLEM_COMPOUND, "two of %d",
 	    3);
 	struct subproblem sub = { .type = PROBLEM_REJECTED_IDENTIFIER,
-		.detail = STR("no"), .id_type = STR("dns"),
+		.detail = STR("no"),
+		.id_type = STR("dns"),
 		.id_value = STR("a.example") };
 
 	p->subs = &sub;
