@@ -19,6 +19,9 @@ static const struct {
 #undef PROBLEM
 };
 
+static struct str vprint(struct arena *, const char *, va_list)
+    __attribute__((format(printf, 2, 0)));
+
 static struct str
 vprint(struct arena *a, const char *fmt, va_list ap)
 {
