@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: ISC */
+/* Names that certificates are for: DNS names and IP addresses. */
+#ifndef PKI_NAME_H
+#define PKI_NAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/addr.h"
+#include "base/arena.h"
+#include "base/str.h"
+
+enum {
+	PKI_NAME_MAX = 253,
+	PKI_LABEL_MAX = 63,
+	PKI_NAMES_MAX = 256, /* DNS names and addresses of one certificate */
+};
+
+/*
+ * NULL if name is a DNS name that a certificate may hold, otherwise what is
+ * wrong with it ("has an empty label"), to follow the name in a sentence.
+ * Lower-case LDH labels (RFC 5890 section 2.3.1) only: 1 to 63 letters each,
+ * 253 in all, no dot at the end; "xn--" labels must be Punycode; the last
+ * label must not be a number. One label alone is a name. "*." may stand in
+ * front if wildcard_allowed.
+ */
+const char *pki_check_dns_name(struct str name, bool wildcard_allowed);
+
+/* Sets: sorted (str_cmp; addresses IPv4 first), nothing twice. */
+struct pki_names {
+	struct str *dns;
+	size_t ndns;
+	struct addr *ips;
+	size_t nips;
+};
+
+/* Sort both lists and drop what is there twice, in place. */
+void pki_names_sort(struct pki_names *);
+
+/* Both must be sorted. */
+bool pki_names_equal(const struct pki_names *, const struct pki_names *);
+
+/* Is it in the (sorted) set? */
+bool pki_names_has_dns(const struct pki_names *, struct str);
+bool pki_names_has_ip(const struct pki_names *, struct addr);
+
+#endif
