@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: ISC
+"""Fixtures of the end-to-end tests.
+
+CERTLOOP_BUILD names the folder with certloopd and certloopctl; `make
+check-e2e` sets it. Tests that only look at a server share `server`, one for
+each engine and for the whole run; tests that break or configure one take
+`new_server`.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
+
+import servers  # noqa: E402
+
+ENGINES = ("sqlite", "postgres")
+
+
+@pytest.fixture(scope="session")
+def build():
+    """Where the programs are."""
+    folder = Path(os.environ.get("CERTLOOP_BUILD", ".")).resolve()
+    if not (folder / "certloopd").exists():
+        pytest.exit(f"no certloopd in {folder}: set CERTLOOP_BUILD", 4)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """A PostgreSQL server for the run. Do not kill this one."""
+    postgres = servers.Postgres().start()
+    yield postgres
+    postgres.remove()
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def engine(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def new_store(request):
+    """new_store(engine): an empty database; None where certloopd makes it
+    itself in its data_dir."""
+    def make(engine):
+        if engine == "sqlite":
+            return None
+        return request.getfixturevalue("cluster").new_store()
+    return make
+
+
+PROFILES = """
+profile default {
+  issuer = local
+  auth_mode = trust_authenticated
+  open = true
+}
+profile other {
+  issuer = local
+  auth_mode = trust_authenticated
+  open = true
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def server(build, engine, new_store, tmp_path_factory):
+    """A certloopd that tests share and leave as they found it."""
+    daemon = servers.Certloopd(
+        build, tmp_path_factory.mktemp(f"server-{engine}"),
+        store=new_store(engine), profiles=PROFILES)
+    daemon.start()
+    yield daemon
+    daemon.remove()
+
+
+@pytest.fixture
+def new_server(build, new_store, tmp_path):
+    """new_server(engine, **options): a certloopd of the test's own, not
+    started."""
+    made = []
+
+    def make(engine="sqlite", **options):
+        options.setdefault("store", new_store(engine))
+        daemon = servers.Certloopd(
+            build, tmp_path / f"server{len(made)}", **options)
+        made.append(daemon)
+        return daemon
+    yield make
+    for daemon in made:
+        daemon.remove()
+
+
+# ---- what a failure shows
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    for daemon in servers.Certloopd.live:
+        daemon.seen = daemon.log_size()
+    yield
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if not report.failed:
+        return
+    for daemon in servers.Certloopd.live:
+        text = daemon.log(daemon.seen)
+        if text:
+            title = f"log of {daemon.directory.name} ({report.when})"
+            report.sections.append((title, text[-12000:]))
