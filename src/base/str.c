@@ -128,6 +128,19 @@ str_printf(struct arena *a, const char *fmt, ...)
 	return str_make(p, (size_t)n);
 }
 
+struct str
+str_show(struct arena *a, struct str s, size_t max)
+{
+	bool cut = s.n > max;
+	size_t n = cut ? max : s.n;
+	char *p = arena_alloc(a, n + 4);
+
+	for (size_t i = 0; i < n; i++)
+		p[i] = s.p[i] >= ' ' && s.p[i] <= '~' ? s.p[i] : '?';
+	memcpy(p + n, cut ? "..." : "", cut ? 4 : 1);
+	return str_make(p, n + (cut ? 3 : 0));
+}
+
 bool
 str_u64(struct str s, uint64_t *out)
 {

@@ -86,6 +86,12 @@ struct str str_lower(struct arena *, struct str);
 struct str str_printf(struct arena *, const char *, ...)
     __attribute__((format(printf, 2, 3)));
 
+/*
+ * For messages: at most max bytes of it, with "..." if it was cut and "?" for
+ * all that is not printable ASCII.
+ */
+struct str str_show(struct arena *, struct str, size_t max);
+
 /* Decimal digits only, no sign, no overflow; false otherwise. */
 bool str_u64(struct str, uint64_t *);
 

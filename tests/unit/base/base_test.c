@@ -84,6 +84,15 @@ str_cuts_trims_and_compares(void **state)
 }
 
 static void
+str_show_makes_anything_printable(void **state)
+{
+	assert_str(str_show(*state, STR("a\x01\xc3\xa4~ "), 9), "a???~ ");
+	assert_str(str_show(*state, STR("abcdef"), 6), "abcdef");
+	assert_str(str_show(*state, STR("abcdef"), 5), "abcde...");
+	assert_str(str_show(*state, STR_NONE, 5), "");
+}
+
+static void
 str_u64_takes_digits_only(void **state)
 {
 	static const char *const bad[] = { "", "+1", "-1", " 1", "1 ", "0x1",
@@ -339,6 +348,7 @@ main(void)
 		T(arena_runs_hooks_newest_first),
 		T(arena_serves_small_and_large_aligned),
 		T(str_cuts_trims_and_compares),
+		T(str_show_makes_anything_printable),
 		T(str_u64_takes_digits_only),
 		T(str_is_text_refuses_nul_and_bad_utf8),
 		T(buf_stops_at_its_bound),
