@@ -1,0 +1,199 @@
+-- SPDX-License-Identifier: ISC
+-- oldest: 1
+--
+-- The first schema. Rules of the house:
+--
+-- * Ids are random text (base/id.h) and compare as bytes: COLLATE "C".
+-- * Moments are BIGINT microseconds since 1970. Truth values are BIGINT 0, 1.
+-- * JSON is text that we wrote; the database never looks inside.
+-- * No foreign keys. The batch that inserts a row has guarded its parent row
+--   in an earlier statement, parents are not deleted before their children,
+--   and a key check would lock the parent once more: on a row that all share
+--   (a chain, a busy account) that costs more than the whole insert.
+-- * A column that is in an index, or in the WHERE of one, costs every update
+--   of it an entry in each index of the table (no HOT). So what changes often
+--   (touched, fence, until, contacts) is in none.
+
+-- Database time, microseconds. One value per statement, so that an index can
+-- be searched for it. SQLite's driver registers a function of this name.
+-- only: postgresql
+CREATE FUNCTION now_us() RETURNS BIGINT LANGUAGE sql STABLE PARALLEL SAFE
+AS $$ SELECT CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000
+	AS BIGINT) $$;
+
+-- Always empty. INSERT of a 0 that a lost guard asks for aborts the batch:
+-- store_require() on PostgreSQL.
+CREATE TABLE must (
+	ok BIGINT NOT NULL CHECK (ok = 1)
+);
+
+-- Facts about the installation. Written at first start; read at start.
+CREATE TABLE meta (
+	key TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	value TEXT NOT NULL
+);
+
+-- Written: new-account, account update, key change, deactivation, and by
+-- every new-order, which takes this row first by counting `touched` up and
+-- then counts the account's open orders. All but key change are HOT.
+CREATE TABLE accounts (
+	id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	profile TEXT COLLATE "C" NOT NULL,
+	thumbprint TEXT COLLATE "C" NOT NULL, -- RFC 7638, of jwk
+	jwk TEXT NOT NULL,
+	status TEXT NOT NULL
+		CHECK (status IN ('valid', 'deactivated', 'revoked')),
+	contacts TEXT NOT NULL,               -- JSON array of URLs
+	tos_agreed BIGINT,                    -- when; NULL: not
+	key_version BIGINT NOT NULL DEFAULT 1 CHECK (key_version > 0),
+	touched BIGINT NOT NULL DEFAULT 0,
+	created BIGINT NOT NULL,
+	UNIQUE (profile, thumbprint)
+);
+-- only: postgresql
+ALTER TABLE accounts SET (fillfactor = 80);
+
+-- One row an order, identifiers inside. Written: new-order (insert, 4 or 5
+-- index entries), the last authorization (pending to ready), claim (ready to
+-- processing), lease renewal, outcome (processing to valid, or back to ready,
+-- or to invalid), expiry (live to invalid). Changes of status are not HOT, as
+-- the partial indexes depend on it; they keep the index of live orders at the
+-- size of what is live.
+CREATE TABLE orders (
+	id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	account TEXT COLLATE "C" NOT NULL,
+	profile TEXT COLLATE "C" NOT NULL,
+	status TEXT NOT NULL CHECK (status IN
+		('pending', 'ready', 'processing', 'valid', 'invalid')),
+	identifiers TEXT NOT NULL,           -- JSON, as the client sent them
+	names_hash TEXT COLLATE "C" NOT NULL, -- of the sorted, canonical list
+	not_before BIGINT,                   -- as requested
+	not_after BIGINT,
+	expires BIGINT NOT NULL,
+	error TEXT,                          -- JSON problem document
+	replaces TEXT COLLATE "C",           -- RFC 9773 certificate identifier
+	-- the claim: written before anything is signed
+	csr BLOB,
+	issuer TEXT COLLATE "C",
+	attempt BIGINT NOT NULL DEFAULT 0 CHECK (attempt >= 0), -- the fence
+	lease BIGINT,                        -- when another may take over
+	uncertain BIGINT NOT NULL DEFAULT 0 CHECK (uncertain IN (0, 1)),
+	serial TEXT COLLATE "C",             -- of a local issuer; lower case hex
+	cert_not_before BIGINT,
+	cert_not_after BIGINT,
+	certificate TEXT COLLATE "C",        -- its id, once valid
+	created BIGINT NOT NULL,
+	updated BIGINT NOT NULL,
+	CHECK (status <> 'processing' OR (csr IS NOT NULL AND
+		issuer IS NOT NULL AND attempt > 0 AND lease IS NOT NULL)),
+	CHECK (status <> 'valid' OR certificate IS NOT NULL)
+);
+-- the orders list, a page at a time
+CREATE INDEX orders_account ON orders (account, created, id);
+-- how many are open? is there an identical one?
+CREATE INDEX orders_live ON orders (account, names_hash)
+	WHERE status IN ('pending', 'ready', 'processing');
+CREATE INDEX orders_processing ON orders (lease) WHERE status = 'processing';
+CREATE INDEX orders_expires ON orders (expires)
+	WHERE status IN ('pending', 'ready');
+-- a certificate is replaced by one order (RFC 9773 section 5)
+CREATE UNIQUE INDEX orders_replaces ON orders (replaces)
+	WHERE replaces IS NOT NULL AND status <> 'invalid';
+
+-- One row an authorization, token and challenge states inside. Written:
+-- new-order (insert), challenge response, lease and outcome of an attempt,
+-- deactivation.
+CREATE TABLE authorizations (
+	id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	order_id TEXT COLLATE "C" NOT NULL,
+	account TEXT COLLATE "C" NOT NULL,
+	profile TEXT COLLATE "C" NOT NULL,
+	type TEXT NOT NULL,                  -- dns, ip
+	value TEXT COLLATE "C" NOT NULL,     -- without "*."
+	wildcard BIGINT NOT NULL DEFAULT 0 CHECK (wildcard IN (0, 1)),
+	status TEXT NOT NULL CHECK (status IN ('pending', 'valid', 'invalid',
+		'deactivated', 'expired', 'revoked')),
+	expires BIGINT NOT NULL,
+	challenges TEXT NOT NULL,            -- JSON
+	attempt BIGINT NOT NULL DEFAULT 0 CHECK (attempt >= 0), -- the fence
+	lease BIGINT,                        -- NULL: nothing is to be done
+	created BIGINT NOT NULL,
+	validated BIGINT
+);
+CREATE INDEX authorizations_order ON authorizations (order_id);
+-- whose names are these? (revocation by the holder of all authorizations)
+CREATE INDEX authorizations_valid ON authorizations (account, value)
+	WHERE status = 'valid';
+CREATE INDEX authorizations_lease ON authorizations (lease)
+	WHERE lease IS NOT NULL;
+
+-- What stands above our certificates, once each. Written: with the first
+-- certificate of a chain; later inserts do nothing.
+CREATE TABLE chains (
+	id TEXT COLLATE "C" NOT NULL PRIMARY KEY, -- hash of pem
+	pem TEXT NOT NULL,
+	created BIGINT NOT NULL
+);
+
+-- Written: once, by the batch that makes its order valid; revocation.
+-- order_id is NULL for an orphan: a duplicate that an issuer made of an
+-- uncertain attempt, kept to be revoked and never handed out.
+CREATE TABLE certificates (
+	id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	order_id TEXT COLLATE "C" UNIQUE,
+	account TEXT COLLATE "C" NOT NULL,
+	profile TEXT COLLATE "C" NOT NULL,
+	issuer TEXT COLLATE "C" NOT NULL,
+	serial TEXT COLLATE "C" NOT NULL,    -- lower case hex
+	not_before BIGINT NOT NULL,
+	not_after BIGINT NOT NULL,
+	der BLOB NOT NULL,
+	chain TEXT COLLATE "C" NOT NULL,     -- chains.id
+	spki_hash TEXT COLLATE "C" NOT NULL,
+	names TEXT NOT NULL,                 -- sorted, canonical, for people
+	status TEXT NOT NULL CHECK (status IN ('valid', 'revoked')),
+	revoked_at BIGINT,
+	reason BIGINT,                       -- RFC 5280 section 5.3.1
+	created BIGINT NOT NULL,
+	UNIQUE (issuer, serial),
+	CHECK ((status = 'revoked') = (revoked_at IS NOT NULL)),
+	CHECK (not_before <= not_after)
+);
+CREATE INDEX certificates_account ON certificates (account, not_after);
+CREATE INDEX certificates_not_after ON certificates (not_after);
+
+-- Only ever inserted to, in the batch that makes true what it says; old rows
+-- are dropped in bulk. Keys rise with time, so inserts stay on the last page.
+CREATE TABLE audit (
+	at BIGINT NOT NULL,
+	id TEXT COLLATE "C" NOT NULL,
+	actor TEXT NOT NULL,                 -- who: account:ID, admin:NAME, job
+	action TEXT NOT NULL,                -- what: order.create
+	object TEXT COLLATE "C",             -- id of what it was done to
+	order_id TEXT COLLATE "C",
+	account TEXT COLLATE "C",
+	serial TEXT COLLATE "C",
+	detail TEXT,                         -- JSON
+	PRIMARY KEY (at, id)
+);
+CREATE INDEX audit_order ON audit (order_id, at) WHERE order_id IS NOT NULL;
+CREATE INDEX audit_account ON audit (account, at) WHERE account IS NOT NULL;
+
+-- Keys that replicas share, sealed. Written: at rotation.
+CREATE TABLE secrets (
+	name TEXT COLLATE "C" NOT NULL,
+	version BIGINT NOT NULL CHECK (version > 0),
+	sealed BLOB NOT NULL,
+	created BIGINT NOT NULL,
+	PRIMARY KEY (name, version)
+);
+
+-- Who does a job of which there must be one. Written: taken and renewed, HOT.
+CREATE TABLE leases (
+	name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	holder TEXT COLLATE "C" NOT NULL,
+	fence BIGINT NOT NULL CHECK (fence > 0), -- rises with each new holder
+	until BIGINT NOT NULL
+);
+-- only: postgresql
+ALTER TABLE leases SET (fillfactor = 50);
