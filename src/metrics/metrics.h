@@ -50,16 +50,20 @@ enum histogram {
 
 enum {
 	METRICS_LABELS_MAX = 3,     /* names in one row */
-	METRICS_CHILDREN_MAX = 512, /* label combinations, over all rows */
+	METRICS_VALUE_MAX = 48,     /* bytes of a label's value, NUL included */
+	METRICS_CHILDREN_MAX = 512, /* label combinations, of all families */
+	METRICS_HISTS_MAX = 128,    /* the same, of all histograms */
 	METRICS_BUCKETS_MAX = 24,
 	METRICS_COLLECTORS_MAX = 32,
+	METRICS_TEXT_MAX = 1 << 20, /* enough for an exposition */
 };
 
 #define METRICS_CONTENT_TYPE                                                   \
 	"application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 /* ---- without labels */
-void metrics_add(enum metric, uint64_t n);
+/* A counter only goes up; a gauge may be given a negative n. */
+void metrics_add(enum metric, int64_t n);
 
 /*
  * Set a gauge; or a counter that somebody else counts, which then never goes
@@ -75,10 +79,11 @@ void metrics_observe(enum histogram, double);
  * ---- with labels
  *
  * metrics_child gives the member of a family with these label values: one C
- * string for each label of the row, constants or copies that last for ever.
- * The same values give the same member. Ask once at start and keep it; or use
- * metrics_count, which looks it up each time. When METRICS_CHILDREN_MAX are in
- * use, one that says "other" in all its labels is given.
+ * string for each label of the row; they are copied, and cut if they are too
+ * long. The same values give the same member, for ever. Ask once at start and
+ * keep it; or use metrics_count, which looks it up each time. When
+ * METRICS_CHILDREN_MAX are in use, one that says "other" in all its labels is
+ * given.
  *
  *	struct metrics_child *ok =
  *	    metrics_child(FAMILY_requests, "new-order", "2xx");
@@ -93,7 +98,7 @@ struct metrics_child;
 	metrics_child_add(metrics_child(family, __VA_ARGS__), 1)
 
 struct metrics_child *metrics_child_of(enum family, const char *const values[]);
-void metrics_child_add(struct metrics_child *, uint64_t n);
+void metrics_child_add(struct metrics_child *, int64_t n);
 void metrics_child_set(struct metrics_child *, int64_t);
 int64_t metrics_child_get(const struct metrics_child *);
 
