@@ -9,7 +9,8 @@ enum sql_dialect { DIALECT_PG, DIALECT_LITE, DIALECT_COUNT };
 
 struct sql_stmt {
 	const char *name; /* of the prepared statement */
-	const char *args; /* a letter an argument: t(ext), i(nt, time), b(lob) */
+	/* one letter an argument: t(ext), i(nt, time), b(lob) */
+	const char *args;
 	const char *cols; /* names, comma between */
 	unsigned nargs, ncols;
 	bool read_only;
@@ -18,7 +19,7 @@ struct sql_stmt {
 
 struct sql_migration {
 	unsigned version; /* 1, 2, ... */
-	unsigned oldest;  /* schema version a binary must know to live with it */
+	unsigned oldest;  /* schema version a binary must know at least */
 	const char *name;
 	const char *text[DIALECT_COUNT];
 };
