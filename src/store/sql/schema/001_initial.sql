@@ -67,6 +67,7 @@ CREATE TABLE orders (
 		('pending', 'ready', 'processing', 'valid', 'invalid')),
 	identifiers TEXT NOT NULL,           -- JSON, as the client sent them
 	names_hash TEXT COLLATE "C" NOT NULL, -- of the sorted, canonical list
+	authzs TEXT NOT NULL,                -- ids, parted by spaces
 	not_before BIGINT,                   -- as requested
 	not_after BIGINT,
 	expires BIGINT NOT NULL,

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: ISC */
+/* The ACME server as a whole: its routes, its configuration in use. */
+#include "acme/acme_int.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/id.h"
+#include "metrics/metrics.h"
+
+static const char *const prefixes[] = { "/acme/profile/:profile", "/acme",
+	NULL };
+
+static const struct route *const routes[] = {
+	&directory_route.http,
+	&new_nonce_route.http,
+	&new_account_route.http,
+	&account_route.http,
+	&orders_route.http,
+	&new_order_route.http,
+	&order_route.http,
+	&authz_route.http,
+	&challenge_route.http,
+	&finalize_route.http,
+	&cert_route.http,
+	&chain_route.http,
+	NULL,
+};
+
+static void before_reply(struct req *);
+static void collect(void *);
+
+struct acme *
+acme_new(const struct acme_options *o)
+{
+	struct acme *acme = calloc(1, sizeof(*acme));
+
+	if (acme == NULL)
+		abort();
+	acme->options = *o;
+	acme->loop = o->loop;
+	acme->store = o->store;
+	acme->app = (struct http_app){
+		.name = "acme",
+		.prefixes = prefixes,
+		.routes = routes,
+		.ctx = acme,
+		.before_reply = before_reply,
+	};
+	LIST_INIT(&acme->issuing);
+	metrics_on_collect(collect, acme);
+	return acme;
+}
+
+static void
+collect(void *arg)
+{
+	struct acme *acme = arg;
+
+	if (acme->cache != NULL)
+		metrics_set(METRIC_account_cache_entries,
+		    (int64_t)cache_size(acme->cache));
+}
+
+/* ---- configurations */
+
+static void
+drop_setup(void *arg)
+{
+	struct acme_setup *s = arg;
+
+	if (--s->refs == 0)
+		arena_destroy(s->arena);
+}
+
+struct acme_setup *
+acme_hold(struct acme *acme, struct arena *a)
+{
+	acme->setup->refs++;
+	arena_defer(a, drop_setup, acme->setup);
+	return acme->setup;
+}
+
+const struct acme_profile *
+acme_find_profile(const struct acme_setup *s, struct str name)
+{
+	for (size_t i = 0; i < s->nprofiles; i++)
+		if (str_eq(s->profiles[i].name, name))
+			return &s->profiles[i];
+	return NULL;
+}
+
+static void
+fill_profile(const struct acme *acme, struct acme_setup *s,
+    struct acme_profile *p, const struct conf_profile *conf)
+{
+	p->conf = conf;
+	p->name = conf->at.name;
+	p->issuer = acme->options.find_issuer(acme->options.issuers,
+	    conf->issuer.p);
+	assert(p->issuer != NULL); /* the config was checked */
+	p->base = str_printf(s->arena, STR_FMT "/acme/profile/" STR_FMT,
+	    STR_ARG(s->public_url), STR_ARG(p->name));
+	p->directory = directory_write(s->arena, s, p);
+}
+
+void
+acme_configure(struct acme *acme, struct arena *a, const struct conf *conf,
+    struct str public_url)
+{
+	struct acme_setup *s = arena_new(a, struct acme_setup);
+
+	s->refs = 1;
+	s->arena = a;
+	s->conf = conf;
+	s->public_url = str_dup(a, public_url);
+	s->nprofiles = conf->nprofiles;
+	s->profiles = arena_array(a, struct acme_profile, conf->nprofiles);
+	for (size_t i = 0; i < conf->nprofiles; i++)
+		fill_profile(acme, s, &s->profiles[i], &conf->profiles[i]);
+	s->preset = acme_find_profile(s, conf->default_profile);
+	if (acme->setup != NULL) {
+		drop_setup(acme->setup);
+		nonces_set_lifetime(acme->nonces, conf->nonce_lifetime);
+	} else {
+		acme->nonces = nonces_new(conf->nonce_lifetime);
+		acme->cache = cache_new((size_t)conf->account_cache);
+	}
+	acme->setup = s;
+}
+
+const struct http_app *
+acme_http_app(const struct acme *acme)
+{
+	return &acme->app;
+}
+
+struct str
+acme_directory_url(const struct acme *acme)
+{
+	const struct acme_profile *p = acme->setup->preset;
+
+	if (p == NULL)
+		p = &acme->setup->profiles[0];
+	return str_printf(acme->setup->arena, STR_FMT "/directory",
+	    STR_ARG(p->base));
+}
+
+unsigned
+acme_issuing(const struct acme *acme)
+{
+	return acme->nissuing;
+}
+
+void
+acme_free(struct acme *acme)
+{
+	if (acme == NULL)
+		return;
+	if (acme->recovering)
+		task_end(&acme->recovery);
+	issue_stop_all(acme);
+	metrics_off_collect(collect, acme);
+	nonces_free(acme->nonces);
+	cache_free(acme->cache);
+	if (acme->setup != NULL)
+		drop_setup(acme->setup);
+	free(acme);
+}
+
+/* ---- requests */
+
+/* The route as this module knows it. */
+static const struct acme_route *
+route_of(const struct req *req)
+{
+	return (
+	    const struct acme_route *)(const void *)((const char *)req->route -
+	    offsetof(struct acme_route, http));
+}
+
+/* Which profile the path names; the shorthand means the default one. */
+static const struct acme_profile *
+profile_of(const struct areq *q, bool *canonical)
+{
+	*canonical = str_starts(q->req->path, STR("/acme/profile/"));
+	if (!*canonical)
+		return q->setup->preset;
+	return acme_find_profile(q->setup, q->req->params[0]);
+}
+
+enum step
+acme_start(struct req *req)
+{
+	struct areq *q = arena_new(req->task.arena, struct areq);
+	bool canonical;
+
+	req->state = q;
+	q->req = req;
+	q->arena = req->task.arena;
+	q->acme = req->app->ctx;
+	q->route = route_of(req);
+	q->setup = acme_hold(q->acme, q->arena);
+	q->profile = profile_of(q, &canonical);
+	if (q->profile == NULL)
+		return acme_fail(q,
+		    problem_new(q->arena, PROBLEM_NOT_FOUND,
+			canonical ? "there is no profile \"" STR_FMT "\"" :
+				    "there is no default profile" STR_FMT,
+			STR_ARG(canonical ? req->params[0] : STR(""))));
+	if (strstr(q->route->http.path, ":id") != NULL) {
+		q->object = req->params[canonical ? 1 : 0];
+		if (!id_is_valid(q->object))
+			return acme_not_found(q);
+	}
+	return q->route->auth == AUTH_NONE ? q->route->start(q) : gate_start(q);
+}
+
+struct str
+acme_url(struct arena *a, const struct acme_profile *p, const char *kind,
+    struct str id)
+{
+	return str_printf(a, STR_FMT "/%s/" STR_FMT, STR_ARG(p->base), kind,
+	    STR_ARG(id));
+}
+
+/* Is the answer to this request to carry a nonce? */
+static bool
+wants_nonce(const struct req *req)
+{
+	return req->method == REQ_POST || req->route == &new_nonce_route.http;
+}
+
+/* Every answer, errors included: RFC 8555 sections 6.5 and 7.1. */
+static void
+before_reply(struct req *req)
+{
+	struct acme *acme = req->app->ctx;
+	const struct areq *q = req->state;
+	const struct acme_profile *p = q != NULL && q->profile != NULL ?
+	    q->profile :
+	    acme->setup->preset;
+	struct arena *a = req->task.arena;
+
+	if (wants_nonce(req))
+		req_add_header(req, "Replay-Nonce",
+		    nonce_mint(acme->nonces, a, loop_wall(acme->loop)));
+	if (p != NULL && req->route != &directory_route.http)
+		req_add_header(req, "Link",
+		    str_printf(a, "<" STR_FMT "/directory>;rel=\"index\"",
+			STR_ARG(p->base)));
+	req_add_header(req, "Cache-Control",
+	    req->route == &directory_route.http ?
+		STR("public, max-age=0, no-cache") :
+		STR("no-store"));
+}
+
+enum step
+acme_reply(struct areq *q, unsigned status, struct json_writer *w)
+{
+	struct str text = json_text(w);
+
+	if (text.p == NULL)
+		return acme_fail(q,
+		    problem_cause(q->arena, PROBLEM_SERVER,
+			"the reply does not fit"));
+	return req_reply(q->req, status, "application/json", text);
+}
+
+enum step
+acme_fail(struct areq *q, const struct problem *pr)
+{
+	return req_fail(q->req, pr);
+}
+
+/* Foreign objects look the same as missing ones. */
+enum step
+acme_not_found(struct areq *q)
+{
+	return acme_fail(q,
+	    problem_new(q->arena, PROBLEM_NOT_FOUND,
+		"there is no such resource for this account"));
+}

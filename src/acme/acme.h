@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The ACME server (RFC 8555): the routes, the gate that each signed request
+ * passes, and the way of an order from its making to its certificate.
+ */
+#ifndef ACME_ACME_H
+#define ACME_ACME_H
+
+#include "conf/conf.h"
+#include "http/http.h"
+#include "issuer/issuer.h"
+#include "loop/loop.h"
+#include "store/store.h"
+
+struct acme;
+
+/* Finds an issuer by name; NULL if there is none. */
+typedef struct issuer *acme_find_issuer(void *arg, const char *name);
+
+struct acme_options {
+	struct loop *loop;
+	struct store *store;
+	acme_find_issuer *find_issuer; /* issuers outlive the acme object */
+	void *issuers;
+};
+
+struct acme *acme_new(const struct acme_options *);
+
+/*
+ * Serve under this configuration from now on; requests under way keep the one
+ * they began with. The arena becomes acme's: it holds conf and is destroyed
+ * when its last user is gone. public_url has no slash at its end.
+ */
+void acme_configure(struct acme *, struct arena *, const struct conf *conf,
+    struct str public_url);
+
+/* What listeners serve; lives as long as the acme object. */
+const struct http_app *acme_http_app(const struct acme *);
+
+/* The directory URL of the default profile. */
+struct str acme_directory_url(const struct acme *);
+
+/*
+ * One pass of the recovery job: take over the orders whose claim ran out of
+ * its lease, and finish or fail them. Nothing happens if a pass is under way.
+ */
+void acme_recover(struct acme *);
+
+/* Orders being issued now. */
+unsigned acme_issuing(const struct acme *);
+
+/* No request may be under way. */
+void acme_free(struct acme *);
+
+#endif

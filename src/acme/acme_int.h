@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: ISC */
+/* What the files of this module share. */
+#ifndef ACME_ACME_INT_H
+#define ACME_ACME_INT_H
+
+#include <sys/queue.h>
+
+#include "acme/acme.h"
+#include "acme/cache.h"
+#include "acme/nonce.h"
+#include "audit/audit.h"
+#include "base/json.h"
+#include "jose/jws.h"
+
+enum {
+	ACME_BODY_MAX = JWS_BODY_MAX,
+	ACME_CONTACTS_MAX = 10,
+	ACME_CONTACT_MAX = 320,
+	ACME_REPLY_MAX = 1 << 17, /* an order of 256 long names fits */
+	ACME_ORDERS_PAGE = 100,
+	ACME_RECOVER_MAX = 50, /* orders taken over in one pass */
+};
+
+/* A profile as it is served. */
+struct acme_profile {
+	const struct conf_profile *conf;
+	struct issuer *issuer;
+	struct str name;
+	struct str base;      /* PUBLIC_URL/acme/profile/NAME */
+	struct str directory; /* the document at base/directory */
+};
+
+/* One configuration in use. Requests hold a reference (acme_hold). */
+struct acme_setup {
+	unsigned refs;
+	struct arena *arena;
+	const struct conf *conf;
+	struct str public_url;
+	struct acme_profile *profiles;
+	size_t nprofiles;
+	const struct acme_profile *preset; /* behind the shorthand */
+};
+
+struct issuance;
+
+struct acme {
+	struct loop *loop;
+	struct store *store;
+	struct acme_options options;
+	struct acme_setup *setup;
+	struct nonces *nonces;
+	struct cache *cache;
+	struct http_app app;
+	LIST_HEAD(, issuance) issuing;
+	unsigned nissuing;
+	struct task recovery;
+	bool recovering;
+};
+
+/* ---- requests */
+
+enum acme_auth {
+	AUTH_NONE,    /* not signed */
+	AUTH_JWK,     /* signed by the key inside: new-account */
+	AUTH_ACCOUNT, /* signed by the account that kid names */
+};
+
+enum acme_payload {
+	PAYLOAD_OBJECT, /* a JSON object */
+	PAYLOAD_EMPTY,  /* POST-as-GET, RFC 8555 section 6.3 */
+	PAYLOAD_EITHER,
+};
+
+struct areq;
+
+struct acme_route {
+	struct route http; /* start is acme_start */
+	enum acme_auth auth;
+	enum acme_payload payload;
+	/* Pure: judge the payload, leave the handler's state in areq->state.
+	 * Optional. */
+	const struct problem *(*check)(struct areq *);
+	enum step (*start)(struct areq *);
+};
+
+/* A request on its way. */
+struct areq {
+	struct req *req;
+	struct arena *arena; /* the request's */
+	struct acme *acme;
+	const struct acme_route *route;
+	struct acme_setup *setup;
+	const struct acme_profile *profile;
+	struct str object; /* the ":id" of the path, a valid id, or empty */
+	struct jws jws;
+	const struct json *payload; /* NULL: POST-as-GET */
+	struct jwk jwk;             /* AUTH_JWK */
+	struct str account;         /* AUTH_ACCOUNT: id, key, version */
+	EVP_PKEY *key;
+	enum jwk_kind kind;
+	int64_t key_version;
+	bool again; /* the account was loaded afresh for this request */
+	enum step (*why)(struct areq *); /* see acme_recheck */
+	void *state;                     /* the handler's */
+};
+
+/* acme.c: the one start function of all routes. */
+enum step acme_start(struct req *);
+
+/* A reference on the current setup, given back with the arena. */
+struct acme_setup *acme_hold(struct acme *, struct arena *);
+const struct acme_profile *acme_find_profile(const struct acme_setup *,
+    struct str name);
+
+/* "BASE/order/ID" and so on, in the arena. */
+struct str acme_url(struct arena *, const struct acme_profile *,
+    const char *kind, struct str id);
+
+/* gate.c: the checks that every signed request passes, then its handler. */
+enum step gate_start(struct areq *);
+
+/*
+ * A guarded statement found no row. Load the account again: if it changed,
+ * check the signature anew and run the handler once more; if not, the account
+ * was not the reason: why(areq) goes on.
+ */
+enum step acme_recheck(struct areq *, enum step (*why)(struct areq *));
+
+/* A step for acme_recheck: there is no such object (of this account). */
+enum step acme_not_found(struct areq *);
+
+/* Answer with the document in the writer. */
+enum step acme_reply(struct areq *, unsigned status, struct json_writer *);
+enum step acme_fail(struct areq *, const struct problem *);
+
+/* account.c, orders.c, order.c, authz.c, finalize.c, cert.c, directory.c */
+extern const struct acme_route directory_route, new_nonce_route;
+extern const struct acme_route new_account_route, account_route, orders_route;
+extern const struct acme_route new_order_route, order_route, authz_route,
+    challenge_route;
+extern const struct acme_route finalize_route, cert_route, chain_route;
+
+/* directory.c */
+struct str directory_write(struct arena *, const struct acme_setup *,
+    const struct acme_profile *);
+
+/* policy.c: what a profile allows */
+struct acme_id {
+	struct str type, value; /* value folded; with "*." for a wildcard */
+};
+/* One identifier against the profile; NULL or a problem with its subject. */
+const struct problem *policy_check_id(struct arena *,
+    const struct acme_profile *, const struct acme_id *);
+const struct problem *policy_check_key(struct arena *,
+    const struct acme_profile *, const struct pki_csr *);
+
+/* names.c: sets of names as one short text, for comparing in SQL */
+struct str names_digest(struct arena *, const struct pki_names *);
+/* The same as readable text: "a.example *.b.example 10.0.0.1". */
+struct str names_text(struct arena *, const struct pki_names *);
+
+/* order.c: an order row of one of the statements that return these columns
+ * in this order: id, status, identifiers, authzs, not_before, not_after,
+ * expires, error, certificate. */
+enum step order_reply(struct areq *, unsigned status,
+    const struct store_result *, unsigned stmt);
+
+/* ---- issue.c: from a claimed order to its certificate */
+
+/* A claim that stands in the store. Copied. */
+struct claim {
+	struct str order, account, profile, issuer;
+	struct str csr;    /* DER */
+	struct str serial; /* hex; empty if the issuer does not plan */
+	int64_t attempt, not_before, not_after;
+};
+
+/* How it ended; exactly one of the three. Lives until the callback returns. */
+struct issued {
+	const struct store_result *order; /* stored: the row in statement ... */
+	unsigned stmt;                    /* ... this */
+	const struct problem *failed;     /* the order is invalid now */
+	bool pending; /* not known or not done yet: the order is processing */
+};
+
+typedef enum step issued_fn(void *arg, const struct issued *);
+
+/*
+ * Sign and store. Goes on if the waiting task ends; then only the store
+ * knows. t may be NULL: nobody waits.
+ */
+void issue_start(struct acme *, const struct claim *, struct task *t,
+    issued_fn *fn, void *arg);
+void issue_stop_all(struct acme *);
+
+#endif

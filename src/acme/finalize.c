@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Finalize, RFC 8555 section 7.4.
+ *
+ *	check	pure: the CSR, its signature and key, the profile's key types
+ *	start	the claim: one guarded statement checks owner, state, time and
+ *		names, and makes CSR, issuer, serial, validity and lease
+ *		durable before anything is signed
+ *	issue	sign and store (issue.c)
+ *	answer	200 with the order
+ *
+ * A claim that found no row is explained by reading the order; the same CSR
+ * again gets the order as it is, so a client may repeat a lost request.
+ */
+#include "acme/acme_int.h"
+
+#include <openssl/evp.h>
+
+#include "base/b64url.h"
+#include "base/hex.h"
+#include "base/when.h"
+
+struct finalize {
+	struct str der; /* the CSR */
+	struct pki_csr csr;
+	struct str names; /* digest of its names */
+	struct str serial;
+};
+
+static const struct problem *
+finalize_check(struct areq *q)
+{
+	struct finalize *f = arena_new(q->arena, struct finalize);
+	struct str text = json_get_str(q->payload, "csr");
+	const struct problem *pr;
+
+	q->state = f;
+	if (text.p == NULL)
+		return problem_new(q->arena, PROBLEM_MALFORMED,
+		    "the payload must have a \"csr\", a base64url string");
+	if (!b64url_decode(q->arena, text, &f->der))
+		return problem_new(q->arena, PROBLEM_BAD_CSR,
+		    "the csr is not base64url without padding");
+	if ((pr = pki_parse_csr(q->arena, f->der, &f->csr)) != NULL)
+		return pr;
+	if (EVP_PKEY_cmp(f->csr.key, q->key) == 1)
+		return problem_new(q->arena, PROBLEM_BAD_CSR,
+		    "the key of the CSR is the key of the account");
+	if ((pr = policy_check_key(q->arena, q->profile, &f->csr)) != NULL)
+		return pr;
+	f->names = names_digest(q->arena, &f->csr.names);
+	return NULL;
+}
+
+/* ---- why there was nothing to claim */
+
+static const struct problem *
+explain(struct areq *q, const struct store_result *r)
+{
+	const struct finalize *f = q->state;
+	struct str status = store_get_str(r, 0, 0, ORDER_EXPLAIN_STATUS);
+
+	if (!str_is(status, "ready"))
+		return problem_new(q->arena, PROBLEM_ORDER_NOT_READY,
+		    "the order is " STR_FMT ", not ready", STR_ARG(status));
+	if (store_get_int(r, 0, 0, ORDER_EXPLAIN_EXPIRES) <=
+	    store_get_int(r, 0, 0, ORDER_EXPLAIN_NOW))
+		return problem_new(q->arena, PROBLEM_ORDER_NOT_READY,
+		    "the order has expired");
+	if (!str_eq(store_get_str(r, 0, 0, ORDER_EXPLAIN_NAMES), f->names))
+		return problem_new(q->arena, PROBLEM_BAD_CSR,
+		    "the names of the CSR (" STR_FMT
+		    ") are not those of the order",
+		    STR_ARG(names_text(q->arena, &f->csr.names)));
+	return problem_cause(q->arena, PROBLEM_UNAVAILABLE,
+	    "a claim was lost although the order is ready");
+}
+
+static enum step
+on_explained(void *arg, const struct store_result *r)
+{
+	struct areq *q = arg;
+	const struct finalize *f = q->state;
+
+	if (r->status != STORE_OK)
+		return acme_fail(q, r->problem);
+	if (store_nrows(r, 0) == 0)
+		return acme_not_found(q);
+	if (str_eq(store_get_str(r, 0, 0, ORDER_EXPLAIN_CSR), f->der))
+		return order_reply(q, 200, r, 0);
+	return acme_fail(q, explain(q, r));
+}
+
+static enum step
+finalize_why(struct areq *q)
+{
+	struct batch *b = store_new_batch(q->acme->store, &q->req->task,
+	    q->account);
+
+	store_add(b, SQL_ORDER_EXPLAIN);
+	store_str(b, q->object);
+	store_str(b, q->account);
+	store_str(b, q->profile->name);
+	return store_send_batch(b, on_explained, q);
+}
+
+/* ---- the claim */
+
+static enum step
+on_issued(void *arg, const struct issued *how)
+{
+	struct areq *q = arg;
+
+	if (how->order != NULL)
+		return order_reply(q, 200, how->order, how->stmt);
+	if (how->failed != NULL)
+		return acme_fail(q, how->failed);
+	return finalize_why(q); /* read it: processing, or done by another */
+}
+
+static enum step
+on_claimed(void *arg, const struct store_result *r)
+{
+	struct areq *q = arg;
+	const struct finalize *f = q->state;
+
+	if (r->status == STORE_LOST)
+		return acme_recheck(q, finalize_why);
+	if (r->status != STORE_OK)
+		return acme_fail(q, r->problem);
+	issue_start(q->acme,
+	    &(struct claim){ .order = q->object,
+		.account = q->account,
+		.profile = q->profile->name,
+		.issuer = str_from(q->profile->issuer->name),
+		.csr = f->der,
+		.serial = f->serial,
+		.attempt = store_get_int(r, 0, 0, ORDER_CLAIM_ATTEMPT),
+		.not_before = store_get_int(r, 0, 0,
+		    ORDER_CLAIM_CERT_NOT_BEFORE),
+		.not_after = store_get_int(r, 0, 0,
+		    ORDER_CLAIM_CERT_NOT_AFTER) },
+	    &q->req->task, on_issued, q);
+	return STEP_WAITING;
+}
+
+static enum step
+finalize_start(struct areq *q)
+{
+	struct finalize *f = q->state;
+	struct batch *b;
+	uint8_t serial[PKI_SERIAL_LEN];
+	int64_t begin, end;
+
+	if (!issuer_plan_validity(q->profile->issuer, loop_wall(q->acme->loop),
+		q->profile->conf->lifetime, &begin, &end))
+		return acme_fail(q,
+		    problem_cause(q->arena, PROBLEM_SERVER,
+			"the issuer %s has expired", q->profile->issuer->name));
+	pki_random_serial(serial);
+	f->serial = hex_encode(q->arena, str_make(serial, sizeof(serial)));
+	b = store_new_batch(q->acme->store, &q->req->task, q->account);
+	store_add(b, SQL_ORDER_CLAIM);
+	store_str(b, q->object);
+	store_str(b, q->account);
+	store_str(b, q->profile->name);
+	store_int(b, q->key_version);
+	store_blob(b, f->der);
+	store_str(b, str_from(q->profile->issuer->name));
+	store_int(b, q->setup->conf->lease);
+	store_str(b, f->serial);
+	store_int(b, begin);
+	store_int(b, end);
+	store_str(b, f->names);
+	store_require(b);
+	return store_send_batch(b, on_claimed, q);
+}
+
+const struct acme_route finalize_route = {
+	.http = { .methods = REQ_POST,
+	    .path = "/order/:id/finalize",
+	    .name = "finalize",
+	    .body_max = ACME_BODY_MAX,
+	    .start = acme_start },
+	.auth = AUTH_ACCOUNT,
+	.payload = PAYLOAD_OBJECT,
+	.check = finalize_check,
+	.start = finalize_start,
+};

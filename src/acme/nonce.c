@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Sealed nonces, redeemed by the process that minted them.
+ *
+ * Sequence numbers count up from 0. Their bits live in pages of NONCE_PAGE,
+ * made when the first nonce of a page is redeemed; pages stand in a ring by
+ * page number. [floor, next) is the range that can still be redeemed: the
+ * floor rises when a page's newest nonce is out of date, or, past NONCE_PAGES,
+ * with the oldest page.
+ */
+#include "acme/nonce.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/b64url.h"
+#include "base/id.h"
+#include "metrics/metrics.h"
+#include "seal/seal.h"
+
+struct page {
+	uint64_t bits[NONCE_PAGE / 64];
+};
+
+struct slot {
+	struct page *page; /* NULL: none redeemed yet */
+	int64_t newest;    /* mint time of the page's last nonce so far */
+};
+
+struct nonces {
+	struct seal_box *box;
+	uint64_t redeemer; /* our boot id */
+	uint64_t next;     /* sequence number of the next nonce */
+	uint64_t floor;    /* page number of the oldest page kept */
+	int64_t lifetime;
+	struct slot ring[NONCE_PAGES];
+};
+
+/* What is sealed. Both sides are the same build on the same machine. */
+struct token {
+	uint64_t redeemer, seq;
+	int64_t minted;
+};
+
+enum { TOKEN_SEALED = sizeof(struct token) + SEAL_TOKEN_EXTRA };
+
+/* A mint time this far ahead of the clock is the clock's doing. */
+enum { SKEW = 5000000 };
+
+#define NONCE_AAD STR("acme nonce")
+
+struct nonces *
+nonces_new(int64_t lifetime)
+{
+	struct nonces *n = calloc(1, sizeof(*n));
+	struct seal_key key;
+
+	if (n == NULL)
+		abort();
+	seal_key_init(&key);
+	n->box = seal_box_new(&key, 1);
+	seal_key_wipe(&key);
+	id_random(&n->redeemer, sizeof(n->redeemer));
+	n->lifetime = lifetime;
+	return n;
+}
+
+void
+nonces_free(struct nonces *n)
+{
+	if (n == NULL)
+		return;
+	for (size_t i = 0; i < NONCE_PAGES; i++)
+		free(n->ring[i].page);
+	seal_box_free(n->box);
+	free(n);
+}
+
+void
+nonces_set_lifetime(struct nonces *n, int64_t lifetime)
+{
+	n->lifetime = lifetime;
+}
+
+static struct slot *
+find_slot(struct nonces *n, uint64_t seq)
+{
+	return &n->ring[seq / NONCE_PAGE % NONCE_PAGES];
+}
+
+static void
+drop_oldest_page(struct nonces *n)
+{
+	struct slot *s = find_slot(n, n->floor * NONCE_PAGE);
+
+	free(s->page);
+	*s = (struct slot){ .page = NULL };
+	n->floor++;
+}
+
+/* seq opens a new page: make room, let go of pages that are out of date. */
+static void
+begin_page(struct nonces *n, uint64_t seq, int64_t now)
+{
+	uint64_t number = seq / NONCE_PAGE;
+
+	while (n->floor + NONCE_PAGES <= number)
+		drop_oldest_page(n);
+	while (n->floor < number &&
+	    find_slot(n, n->floor * NONCE_PAGE)->newest + n->lifetime < now)
+		drop_oldest_page(n);
+}
+
+struct str
+nonce_mint(struct nonces *n, struct arena *a, int64_t now)
+{
+	struct token t = { .redeemer = n->redeemer,
+		.seq = n->next++,
+		.minted = now };
+
+	if (t.seq % NONCE_PAGE == 0)
+		begin_page(n, t.seq, now);
+	find_slot(n, t.seq)->newest = now;
+	metrics_add(METRIC_nonces_minted, 1);
+	return b64url_encode(a,
+	    seal_token(a, n->box, str_make(&t, sizeof(t)), NONCE_AAD));
+}
+
+bool
+nonce_open(const struct nonces *n, struct arena *a, struct str text,
+    int64_t now, struct nonce *out)
+{
+	struct str sealed, plain;
+	struct token t;
+
+	if (text.n != B64URL_LEN(TOKEN_SEALED) ||
+	    !b64url_decode(a, text, &sealed) ||
+	    !seal_open_token(a, n->box, sealed, NONCE_AAD, &plain) ||
+	    plain.n != sizeof(t))
+		return false;
+	memcpy(&t, plain.p, sizeof(t));
+	if (t.redeemer != n->redeemer || t.minted > now + SKEW ||
+	    now - t.minted > n->lifetime)
+		return false;
+	*out = (struct nonce){ .redeemer = t.redeemer,
+		.seq = t.seq,
+		.minted = t.minted };
+	return true;
+}
+
+bool
+nonce_redeem(struct nonces *n, const struct nonce *nonce)
+{
+	struct slot *s = find_slot(n, nonce->seq);
+	uint64_t bit = nonce->seq % NONCE_PAGE;
+	uint64_t mask = UINT64_C(1) << (bit % 64);
+	uint64_t *word;
+
+	assert(nonce->redeemer == n->redeemer);
+	if (nonce->seq >= n->next || nonce->seq / NONCE_PAGE < n->floor)
+		return false;
+	if (s->page == NULL && (s->page = calloc(1, sizeof(*s->page))) == NULL)
+		abort();
+	word = &s->page->bits[bit / 64];
+	if (*word & mask)
+		return false;
+	*word |= mask;
+	metrics_add(METRIC_nonces_redeemed, 1);
+	return true;
+}

@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * new-order and order, RFC 8555 sections 7.1.3 and 7.4.
+ *
+ *	check	pure: identifiers against the profile, dates
+ *	start	one batch: take the account, insert unless an identical live
+ *		order is there, read the live one
+ *	answer	201 with the order
+ */
+#include "acme/acme_int.h"
+
+#include "base/b64url.h"
+#include "base/id.h"
+#include "base/when.h"
+#include "metrics/metrics.h"
+
+struct order_request {
+	struct acme_id *ids; /* as asked for, folded, nothing twice */
+	size_t nids;
+	struct str names;              /* digest of the set */
+	int64_t not_before, not_after; /* 0: not asked for */
+	struct str id;                 /* for a new one */
+};
+
+enum { AUTHZ_TOKEN = 24 /* bytes; RFC 8555 8.1 asks for 16 */ };
+
+/* ---- judging */
+
+static void
+add_sub(struct problem *all, const struct problem *pr, const struct acme_id *id)
+{
+	struct subproblem *s = &all->subs[all->nsubs++];
+
+	s->type = pr->type;
+	s->detail = pr->detail;
+	s->id_type = id->type;
+	s->id_value = id->value;
+	if (all->nsubs == 1)
+		all->type = pr->type;
+	else if (all->type != pr->type)
+		all->type = PROBLEM_COMPOUND;
+}
+
+/* All identifiers are judged, so that a client learns all that is wrong. */
+static const struct problem *
+check_policy(struct areq *q, const struct order_request *o)
+{
+	struct problem *all = problem_new(q->arena, PROBLEM_COMPOUND,
+	    "see the subproblems");
+	const struct problem *pr;
+
+	all->subs = arena_array(q->arena, struct subproblem, o->nids);
+	for (size_t i = 0; i < o->nids; i++)
+		if ((pr = policy_check_id(q->arena, q->profile, &o->ids[i])) !=
+		    NULL)
+			add_sub(all, pr, &o->ids[i]);
+	if (all->nsubs == 0)
+		return NULL;
+	if (all->nsubs == 1)
+		all->detail = all->subs[0].detail;
+	else
+		all->detail = str_printf(q->arena,
+		    "%zu identifiers are not acceptable; see the subproblems",
+		    all->nsubs);
+	return all;
+}
+
+static bool
+has_id(const struct order_request *o, const struct acme_id *id)
+{
+	for (size_t i = 0; i < o->nids; i++)
+		if (str_eq(o->ids[i].type, id->type) &&
+		    str_eq(o->ids[i].value, id->value))
+			return true;
+	return false;
+}
+
+static size_t
+most_ids(const struct areq *q)
+{
+	size_t most = (size_t)q->profile->conf->max_identifiers;
+
+	return most < PKI_NAMES_MAX ? most : PKI_NAMES_MAX;
+}
+
+static const struct problem *
+parse_ids(struct areq *q, struct order_request *o)
+{
+	const struct json *list = json_get(q->payload, "identifiers");
+
+	if (list == NULL || list->type != JSON_ARRAY || list->n == 0)
+		return problem_new(q->arena, PROBLEM_MALFORMED,
+		    "\"identifiers\" must be an array with at least one "
+		    "identifier");
+	if (list->n > most_ids(q))
+		return problem_new(q->arena, PROBLEM_MALFORMED,
+		    "an order may have at most %zu identifiers here",
+		    most_ids(q));
+	o->ids = arena_array(q->arena, struct acme_id, list->n);
+	json_each(j, list) {
+		struct acme_id id = { .type = json_get_str(j, "type"),
+			.value = json_get_str(j, "value") };
+
+		if (id.type.p == NULL || id.value.p == NULL)
+			return problem_new(q->arena, PROBLEM_MALFORMED,
+			    "each identifier must have a \"type\" and a "
+			    "\"value\", both strings");
+		id.value = str_lower(q->arena, id.value);
+		if (!has_id(o, &id))
+			o->ids[o->nids++] = id;
+	}
+	return check_policy(q, o);
+}
+
+static const struct problem *
+parse_date(struct areq *q, const char *name, int64_t *out)
+{
+	const struct json *j = json_get(q->payload, name);
+
+	*out = 0;
+	if (j == NULL || j->type == JSON_NULL)
+		return NULL;
+	if (j->type != JSON_STRING || !when_parse_rfc3339(j->str, out))
+		return problem_new(q->arena, PROBLEM_MALFORMED,
+		    "\"%s\" must be a date and time as RFC 3339 has it", name);
+	*out -= *out % WHEN_SECOND;
+	return NULL;
+}
+
+/* Asked-for dates are honoured within the profile, or refused. */
+static const struct problem *
+check_dates(struct areq *q, struct order_request *o)
+{
+	int64_t now = loop_wall(q->acme->loop), first, last, begin, end;
+	const struct problem *pr;
+
+	if ((pr = parse_date(q, "notBefore", &o->not_before)) != NULL ||
+	    (pr = parse_date(q, "notAfter", &o->not_after)) != NULL)
+		return pr;
+	if (o->not_before == 0 && o->not_after == 0)
+		return NULL;
+	if (!issuer_plan_validity(q->profile->issuer, now,
+		q->profile->conf->lifetime, &first, &last))
+		return problem_cause(q->arena, PROBLEM_SERVER,
+		    "the issuer %s has expired", q->profile->issuer->name);
+	begin = o->not_before != 0 ? o->not_before : first;
+	end = o->not_after != 0 ? o->not_after : last;
+	if (begin < first || end > last || begin >= end || end <= now)
+		return problem_new(q->arena, PROBLEM_MALFORMED,
+		    "this profile allows dates from " STR_FMT " to " STR_FMT
+		    " only, notBefore before notAfter",
+		    STR_ARG(when_rfc3339(q->arena, first)),
+		    STR_ARG(when_rfc3339(q->arena, last)));
+	return NULL;
+}
+
+static struct str
+digest_ids(struct arena *a, const struct order_request *o)
+{
+	struct pki_names names = { 0 };
+
+	names.dns = arena_array(a, struct str, o->nids);
+	names.ips = arena_array(a, struct addr, o->nids);
+	for (size_t i = 0; i < o->nids; i++) {
+		if (str_is(o->ids[i].type, "dns"))
+			names.dns[names.ndns++] = o->ids[i].value;
+		else
+			(void)addr_parse(o->ids[i].value,
+			    &names.ips[names.nips++]); /* was checked */
+	}
+	pki_names_sort(&names);
+	return names_digest(a, &names);
+}
+
+static const struct problem *
+new_order_check(struct areq *q)
+{
+	struct order_request *o = arena_new(q->arena, struct order_request);
+	const struct problem *pr;
+
+	q->state = o;
+	if ((pr = parse_ids(q, o)) != NULL || (pr = check_dates(q, o)) != NULL)
+		return pr;
+	o->names = digest_ids(q->arena, o);
+	o->id = id_new(q->arena);
+	return NULL;
+}
+
+/* ---- storing */
+
+static struct str
+write_ids(struct arena *a, const struct order_request *o)
+{
+	struct json_writer *w = json_writer_new(a, ACME_REPLY_MAX);
+
+	json_open_array(w, NULL);
+	for (size_t i = 0; i < o->nids; i++) {
+		json_open_object(w, NULL);
+		json_str(w, "type", o->ids[i].type);
+		json_str(w, "value", o->ids[i].value);
+		json_close(w);
+	}
+	json_close(w);
+	return json_text(w);
+}
+
+/* The one challenge of an authorization that the account was trusted with. */
+static struct str
+write_trusted_challenge(struct arena *a, bool wildcard, int64_t now)
+{
+	struct json_writer *w = json_writer_new(a, 1024);
+	uint8_t token[AUTHZ_TOKEN];
+
+	id_random(token, sizeof(token));
+	json_open_array(w, NULL);
+	json_open_object(w, NULL);
+	json_str(w, "type", wildcard ? STR("dns-01") : STR("http-01"));
+	json_str(w, "token", b64url_encode(a, str_make(token, sizeof(token))));
+	json_str(w, "status", STR("valid"));
+	json_str(w, "validated", when_rfc3339(a, now));
+	json_close(w);
+	json_close(w);
+	return json_text(w);
+}
+
+static void
+insert_authz(struct areq *q, struct batch *b, const struct order_request *o,
+    const struct acme_id *id, struct str authz)
+{
+	bool wildcard = str_starts(id->value, STR("*."));
+
+	store_add(b, SQL_AUTHZ_INSERT);
+	store_str(b, authz);
+	store_str(b, o->id);
+	store_str(b, q->account);
+	store_str(b, q->profile->name);
+	store_str(b, id->type);
+	store_str(b, wildcard ? str_skip(id->value, 2) : id->value);
+	store_int(b, wildcard);
+	store_str(b, STR("valid"));
+	store_int(b, q->profile->conf->authz_lifetime);
+	store_str(b,
+	    write_trusted_challenge(q->arena, wildcard,
+		loop_wall(q->acme->loop)));
+}
+
+static int64_t
+order_lifetime(const struct conf_profile *p)
+{
+	if (p->order_lifetime != 0)
+		return p->order_lifetime;
+	return p->auth_mode == CONF_AUTH_TRUST ? WHEN_HOUR : 8 * WHEN_HOUR;
+}
+
+static void
+put_date(struct batch *b, int64_t at)
+{
+	if (at != 0)
+		store_int(b, at);
+	else
+		store_null(b);
+}
+
+static void
+insert_order(struct areq *q, struct batch *b, const struct order_request *o,
+    struct str authzs)
+{
+	store_add(b, SQL_ORDER_INSERT);
+	store_str(b, o->id);
+	store_str(b, q->account);
+	store_str(b, q->profile->name);
+	store_str(b, STR("ready"));
+	store_str(b, write_ids(q->arena, o));
+	store_str(b, o->names);
+	store_str(b, authzs);
+	put_date(b, o->not_before);
+	put_date(b, o->not_after);
+	store_int(b, order_lifetime(q->profile->conf));
+}
+
+static void
+read_live_order(struct areq *q, struct batch *b, const struct order_request *o)
+{
+	store_add(b, SQL_ORDER_LIVE);
+	store_str(b, q->account);
+	store_str(b, q->profile->name);
+	store_str(b, o->names);
+	put_date(b, o->not_before);
+	put_date(b, o->not_after);
+}
+
+static enum step new_order_answer(void *, const struct store_result *);
+
+/* Statements 0 and 1 take the account and insert; 2 reads; then the rest. */
+enum { TAKEN, INSERTED, LIVE };
+
+static enum step
+new_order_start(struct areq *q)
+{
+	struct order_request *o = q->state;
+	struct batch *b = store_new_batch(q->acme->store, &q->req->task,
+	    q->account);
+	struct str *authzs = arena_array(q->arena, struct str, o->nids);
+	struct buf list = buf_new(q->arena, ACME_REPLY_MAX);
+
+	for (size_t i = 0; i < o->nids; i++) {
+		authzs[i] = id_new(q->arena);
+		buf_printf(&list, "%s" STR_FMT, i > 0 ? " " : "",
+		    STR_ARG(authzs[i]));
+	}
+	store_add(b, SQL_ACCOUNT_TAKE);
+	store_str(b, q->account);
+	store_str(b, q->profile->name);
+	store_int(b, q->key_version);
+	store_require(b);
+	insert_order(q, b, o, buf_view(&list));
+	read_live_order(q, b, o);
+	for (size_t i = 0; i < o->nids; i++)
+		insert_authz(q, b, o, &o->ids[i], authzs[i]);
+	audit_add_if_order(b,
+	    &(struct audit_entry){
+		.actor = str_printf(q->arena, "account:" STR_FMT,
+		    STR_ARG(q->account)),
+		.action = "order.create",
+		.object = o->id,
+		.account = q->account,
+	    });
+	return store_send_batch(b, new_order_answer, q);
+}
+
+static enum step
+new_order_answer(void *arg, const struct store_result *r)
+{
+	struct areq *q = arg;
+
+	if (r->status == STORE_LOST)
+		return acme_recheck(q, acme_not_found);
+	if (r->status != STORE_OK)
+		return acme_fail(q, r->problem);
+	if (store_nrows(r, LIVE) == 0)
+		return acme_fail(q,
+		    problem_cause(q->arena, PROBLEM_SERVER,
+			"a new order is not there"));
+	if (store_nrows(r, INSERTED) > 0)
+		metrics_add(METRIC_orders_created, 1);
+	return order_reply(q, 201, r, LIVE);
+}
+
+/* ---- the order object */
+
+static void
+write_dates(struct json_writer *w, struct arena *a,
+    const struct store_result *r, unsigned st)
+{
+	static const struct {
+		const char *member;
+		unsigned col;
+	} dates[] = {
+		{ "expires", ORDER_GET_EXPIRES },
+		{ "notBefore", ORDER_GET_NOT_BEFORE },
+		{ "notAfter", ORDER_GET_NOT_AFTER },
+	};
+
+	for (size_t i = 0; i < sizeof(dates) / sizeof(dates[0]); i++)
+		if (!store_is_null(r, st, 0, dates[i].col))
+			json_str(w, dates[i].member,
+			    when_rfc3339(a,
+				store_get_int(r, st, 0, dates[i].col)));
+}
+
+static void
+write_authzs(struct json_writer *w, struct areq *q, struct str list)
+{
+	json_open_array(w, "authorizations");
+	while (list.n > 0)
+		json_str(w, NULL,
+		    acme_url(q->arena, q->profile, "authz",
+			str_cut(&list, ' ')));
+	json_close(w);
+}
+
+enum step
+order_reply(struct areq *q, unsigned status, const struct store_result *r,
+    unsigned st)
+{
+	struct json_writer *w = json_writer_new(q->arena, ACME_REPLY_MAX);
+	struct str id = store_get_str(r, st, 0, ORDER_GET_ID);
+	struct str url = acme_url(q->arena, q->profile, "order", id);
+	struct str state = store_get_str(r, st, 0, ORDER_GET_STATUS);
+
+	json_open_object(w, NULL);
+	json_str(w, "status", state);
+	write_dates(w, q->arena, r, st);
+	json_raw(w, "identifiers",
+	    store_get_str(r, st, 0, ORDER_GET_IDENTIFIERS));
+	write_authzs(w, q, store_get_str(r, st, 0, ORDER_GET_AUTHZS));
+	json_str(w, "finalize",
+	    str_printf(q->arena, STR_FMT "/finalize", STR_ARG(url)));
+	if (!store_is_null(r, st, 0, ORDER_GET_ERROR))
+		json_raw(w, "error", store_get_str(r, st, 0, ORDER_GET_ERROR));
+	if (!store_is_null(r, st, 0, ORDER_GET_CERTIFICATE))
+		json_str(w, "certificate",
+		    acme_url(q->arena, q->profile, "cert",
+			store_get_str(r, st, 0, ORDER_GET_CERTIFICATE)));
+	json_close(w);
+	req_add_header(q->req, "Location", url);
+	if (str_is(state, "processing"))
+		req_add_header(q->req, "Retry-After", STR("3"));
+	return acme_reply(q, status, w);
+}
+
+static enum step
+order_answer(void *arg, const struct store_result *r)
+{
+	struct areq *q = arg;
+
+	if (r->status != STORE_OK)
+		return acme_fail(q, r->problem);
+	if (store_nrows(r, 0) == 0)
+		return acme_recheck(q, acme_not_found);
+	return order_reply(q, 200, r, 0);
+}
+
+static enum step
+order_start(struct areq *q)
+{
+	struct batch *b = store_new_batch(q->acme->store, &q->req->task,
+	    q->account);
+
+	store_add(b, SQL_ORDER_GET);
+	store_str(b, q->object);
+	store_str(b, q->account);
+	store_str(b, q->profile->name);
+	store_int(b, q->key_version);
+	return store_send_batch(b, order_answer, q);
+}
+
+const struct acme_route new_order_route = {
+	.http = { .methods = REQ_POST,
+	    .path = "/new-order",
+	    .name = "new-order",
+	    .body_max = ACME_BODY_MAX,
+	    .start = acme_start },
+	.auth = AUTH_ACCOUNT,
+	.payload = PAYLOAD_OBJECT,
+	.check = new_order_check,
+	.start = new_order_start,
+};
+
+const struct acme_route order_route = {
+	.http = { .methods = REQ_POST,
+	    .path = "/order/:id",
+	    .name = "order",
+	    .body_max = ACME_BODY_MAX,
+	    .start = acme_start },
+	.auth = AUTH_ACCOUNT,
+	.payload = PAYLOAD_EMPTY,
+	.start = order_start,
+};

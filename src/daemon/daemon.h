@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The daemon: builds the objects, starts them in order, stops them in
+ * reverse. Wiring only.
+ *
+ *	main	options, configuration, files and schema (may block)
+ *	start	issuers agree with the store, certificates for ourselves,
+ *		then listeners, banner, jobs
+ *	stop	not ready, drain, flush, free
+ */
+#ifndef DAEMON_DAEMON_H
+#define DAEMON_DAEMON_H
+
+#include <stdbool.h>
+
+#include "acme/acme.h"
+#include "admin/admin.h"
+#include "conf/conf.h"
+#include "http/http.h"
+#include "issuer/issuer.h"
+#include "jobs/jobs.h"
+#include "loop/loop.h"
+#include "store/store.h"
+#include "tls/tls.h"
+
+/* Exit codes, as certloopd(8) lists them. */
+enum daemon_exit {
+	EXIT_OK = 0,
+	EXIT_FAILED = 1, /* anything else */
+	EXIT_USAGE = 2,
+	EXIT_CONFIG = 3, /* the configuration, or a file that it names */
+	EXIT_STORE = 4,  /* the database */
+	EXIT_LISTEN = 5, /* an address that cannot be listened on */
+};
+
+struct daemon_options {
+	const char *config; /* NULL: none, the embedded default */
+};
+
+struct daemon_listener {
+	const struct conf_listener *conf;
+	struct tls_server *tls; /* NULL: plain */
+	bool self;              /* its certificate is made by ourselves */
+};
+
+struct daemon {
+	struct arena *arena; /* as long as the process */
+	struct daemon_options options;
+	const struct conf *conf; /* in use; belongs to acme */
+	struct str public_url;
+	struct loop *loop;
+	struct store *store;
+	struct issuer **issuers;
+	size_t nissuers;
+	struct acme *acme;
+	struct admin *admin;
+	struct jobs *jobs;
+	struct http_server *http;
+	struct daemon_listener *listeners;
+	size_t nlisteners;
+	struct task starting; /* batches of the start */
+	unsigned waiting;     /* answers that the start waits for */
+	struct timer renew;   /* our own certificate */
+	bool ready, stopping;
+	enum daemon_exit exit;
+	struct loop_signal *sigterm, *sigint, *sighup;
+	struct timer flush_timer;
+};
+
+/* ca.c: the files of a CA that the daemon makes. */
+struct ca_paths {
+	const char *root, *root_key, *certificate, *key;
+};
+struct ca_paths ca_paths_of(struct arena *, const struct conf *);
+/* Make root and issuing CA. NULL for success, else a sentence. */
+const char *ca_init(struct arena *, const struct conf *);
+bool ca_exists(const struct ca_paths *);
+
+/* start.c */
+/* conf_arena holds the configuration and becomes acme's. */
+bool daemon_start(struct daemon *, struct arena *conf_arena, const char **why);
+void daemon_fail(struct daemon *, enum daemon_exit, const char *what,
+    const char *why);
+void daemon_stop(struct daemon *);
+struct issuer *daemon_find_issuer(void *daemon, const char *name);
+struct issuer_local_options daemon_issuer_options(struct arena *,
+    const struct daemon *, const struct conf *, const struct conf_issuer *);
+
+/* listen.c */
+bool daemon_make_listeners(struct daemon *, const char **why);
+bool daemon_listen(struct daemon *, const char **why);
+bool daemon_reload_tls(struct daemon *, const struct conf *, struct arena *,
+    const char **why);
+void daemon_free_listeners(struct daemon *);
+
+/* selfcert.c: a certificate for ourselves; done(d) when all have theirs. */
+void selfcert_start(struct daemon *, void (*done)(struct daemon *));
+
+/* reload.c */
+bool daemon_reload(void *daemon, struct arena *, struct conf_errors *,
+    struct buf *changes);
+void daemon_on_hangup(void *daemon);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: ISC */
+/* The listeners of the configuration, their TLS, and the admin socket. */
+#include "daemon/daemon.h"
+
+#include <string.h>
+
+static enum tls_client_auth
+client_auth_of(const struct conf_listener *c)
+{
+	switch (c->client_auth) {
+	case CONF_CLIENT_ASK:
+		return TLS_CLIENT_ASK;
+	case CONF_CLIENT_REQUIRE:
+		return TLS_CLIENT_REQUIRE;
+	case CONF_CLIENT_NONE:
+		break;
+	}
+	return TLS_CLIENT_NONE;
+}
+
+static struct tls_server_options
+tls_options(struct arena *a, const struct conf_listener *c)
+{
+	size_t n = c->certificate.n > 0 ? c->certificate.n : 1;
+	struct tls_pair *pairs = arena_array(a, struct tls_pair, n);
+
+	if (c->certificate.n == 0)
+		pairs[0].name = "self"; /* a place, filled by selfcert.c */
+	for (size_t i = 0; i < c->certificate.n; i++) {
+		pairs[i].cert_file = c->certificate.v[i].p;
+		pairs[i].key_file = c->key.v[i].p;
+	}
+	return (struct tls_server_options){
+		.pairs = pairs,
+		.npairs = n,
+		.client_auth = client_auth_of(c),
+		.client_ca_file = c->client_ca.n > 0 ? c->client_ca.p : NULL,
+	};
+}
+
+bool
+daemon_make_listeners(struct daemon *d, const char **why)
+{
+	const struct conf *c = d->conf;
+	struct tls_server_options o;
+	struct daemon_listener *l;
+
+	d->nlisteners = c->nlisteners;
+	d->listeners = arena_array(d->arena, struct daemon_listener,
+	    c->nlisteners);
+	for (size_t i = 0; i < c->nlisteners; i++) {
+		l = &d->listeners[i];
+		l->conf = &c->listeners[i];
+		if (!l->conf->tls)
+			continue;
+		l->self = l->conf->certificate.n == 0;
+		o = tls_options(d->arena, l->conf);
+		if ((l->tls = tls_server_new(&o, d->arena, why)) == NULL)
+			return false;
+	}
+	return true;
+}
+
+static bool
+listen_admin(struct daemon *d, const char **why)
+{
+	const struct http_app **apps = arena_array(d->arena,
+	    const struct http_app *, 2);
+	struct http_listener_options o = {
+		.address =
+		    str_printf(d->arena, "unix:%s", d->conf->admin_socket.p).p,
+		.apps = apps,
+		.mode = 0600,
+	};
+
+	apps[0] = admin_api_app(d->admin);
+	return http_listen(d->http, &o, d->arena, why);
+}
+
+static bool
+listen_one(struct daemon *d, const struct daemon_listener *l, const char **why)
+{
+	const struct http_app **apps = arena_array(d->arena,
+	    const struct http_app *, 3);
+	struct http_listener_options o = {
+		.address = l->conf->address.text.p,
+		.tls = l->tls,
+		.proxy = l->conf->proxy,
+		.forwarded = l->conf->forwarded,
+		.trusted = l->conf->trusted_proxies.v,
+		.ntrusted = l->conf->trusted_proxies.n,
+		.apps = apps,
+		.reuse_port = l->conf->reuse_port,
+		.mode = l->conf->mode,
+	};
+
+	if (l->conf->kind == CONF_LISTENER_STATUS) {
+		apps[0] = admin_status_app(d->admin);
+	} else {
+		apps[0] = acme_http_app(d->acme);
+		apps[1] = admin_health_app(d->admin);
+	}
+	return http_listen(d->http, &o, d->arena, why);
+}
+
+bool
+daemon_listen(struct daemon *d, const char **why)
+{
+	for (size_t i = 0; i < d->nlisteners; i++)
+		if (!listen_one(d, &d->listeners[i], why))
+			return false;
+	return listen_admin(d, why);
+}
+
+/* Same listeners (others need a restart), new files. */
+bool
+daemon_reload_tls(struct daemon *d, const struct conf *c, struct arena *a,
+    const char **why)
+{
+	struct tls_server_options o;
+
+	for (size_t i = 0; i < d->nlisteners; i++) {
+		if (d->listeners[i].tls == NULL)
+			continue;
+		o = tls_options(a, &c->listeners[i]);
+		if (!tls_server_reload(d->listeners[i].tls, &o, a, why))
+			return false;
+	}
+	for (size_t i = 0; i < d->nlisteners; i++)
+		d->listeners[i].self = c->listeners[i].certificate.n == 0;
+	return true;
+}
+
+void
+daemon_free_listeners(struct daemon *d)
+{
+	for (size_t i = 0; i < d->nlisteners; i++)
+		tls_server_free(d->listeners[i].tls);
+}

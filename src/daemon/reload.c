@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Taking over a changed configuration: all of it or nothing. A file that does
+ * not load, or that changes what only a restart can change, changes nothing.
+ */
+#include "daemon/daemon.h"
+
+#include "base/buf.h"
+#include "log/log.h"
+#include "metrics/metrics.h"
+
+static void
+add_error(struct arena *a, struct conf_errors *e, struct str text)
+{
+	if (e->n == CONF_MESSAGES_MAX) {
+		e->dropped++;
+		return;
+	}
+	e->v[e->n++] = (struct conf_message){ .is_error = true,
+		.text = str_dup(a, text) };
+	e->nerrors++;
+}
+
+static void
+say_change(struct buf *out, const struct conf_change *c)
+{
+	buf_printf(out, "%s%s" STR_FMT "%s%s%s", c->section,
+	    c->name.n > 0 ? " " : "", STR_ARG(c->name),
+	    c->section[0] != '\0' && c->option != NULL ? " " : "",
+	    c->option != NULL ? c->option : "", c->option != NULL ? ": " : "");
+	if (c->option == NULL)
+		buf_str(out,
+		    c->before.p != NULL ? STR(" removed") : STR(" added"));
+	else
+		buf_printf(out, "\"" STR_FMT "\" -> \"" STR_FMT "\"",
+		    STR_ARG(c->before), STR_ARG(c->after));
+	buf_char(out, '\n');
+}
+
+/* Can all that changed be taken over while running? */
+static bool
+check_changes(struct daemon *d, struct arena *a, const struct conf *next,
+    struct conf_errors *e, struct buf *changes)
+{
+	const struct conf_change *c;
+	bool live = true;
+	size_t n;
+
+	c = conf_diff(a, d->conf, next, &n);
+	for (size_t i = 0; i < n; i++) {
+		say_change(changes, &c[i]);
+		if (c[i].live)
+			continue;
+		live = false;
+		add_error(a, e,
+		    str_printf(a,
+			"%s " STR_FMT "%s%s: only a "
+			"restart can change this",
+			c[i].section, STR_ARG(c[i].name),
+			c[i].name.n > 0 ? " " : "",
+			c[i].option != NULL ? c[i].option : ""));
+	}
+	return live;
+}
+
+static void
+apply(struct daemon *d, struct arena *holder, const struct conf *next)
+{
+	struct issuer_local_options o;
+
+	d->conf = next;
+	acme_configure(d->acme, holder, next, d->public_url);
+	for (size_t i = 0; i < d->nlisteners; i++)
+		d->listeners[i].conf = &next->listeners[i];
+	for (size_t i = 0; i < d->nissuers; i++) {
+		o = daemon_issuer_options(holder, d, next, &next->issuers[i]);
+		issuer_local_set(d->issuers[i], &o);
+	}
+	if (d->jobs != NULL)
+		jobs_set_interval(d->jobs, next->recovery_interval);
+	log_set(&(struct log_options){ .level = (enum log_level)next->log_level,
+	    .format = (enum log_format)next->log_format,
+	    .sink = (enum log_sink)next->log_sink,
+	    .name = "certloopd" });
+}
+
+static bool
+reload(struct daemon *d, struct arena *a, struct arena *holder,
+    struct conf_errors *e, struct buf *changes)
+{
+	const struct conf *next;
+	const char *why;
+
+	if (d->options.config == NULL) {
+		add_error(a, e,
+		    STR("the daemon runs without a configuration "
+			"file: there is nothing to reload"));
+		return false;
+	}
+	if ((next = conf_load(holder, d->options.config, e)) == NULL)
+		return false;
+	if (!check_changes(d, a, next, e, changes))
+		return false;
+	if (!daemon_reload_tls(d, next, holder, &why)) {
+		add_error(a, e, str_from(why));
+		return false;
+	}
+	apply(d, holder, next);
+	return true;
+}
+
+/* Messages must not live in the arena that goes away with a failure. */
+bool
+daemon_reload(void *arg, struct arena *a, struct conf_errors *e,
+    struct buf *changes)
+{
+	struct daemon *d = arg;
+	struct arena *holder = arena_create();
+	bool ok = reload(d, a, holder, e, changes);
+
+	for (size_t i = 0; i < e->n; i++)
+		e->v[i].text = str_dup(a, e->v[i].text);
+	for (size_t i = 0; i < e->n; i++)
+		log_at(e->v[i].is_error ? LOG_ERROR : LOG_WARN,
+		    "while reloading", LOG_STR("message", e->v[i].text));
+	metrics_add(ok ? METRIC_config_reloads : METRIC_config_reload_failures,
+	    1);
+	if (ok) {
+		log_info("reloaded", LOG_STR("config", d->conf->path));
+	} else {
+		log_error("reload refused: nothing has changed");
+		arena_destroy(holder);
+	}
+	return ok;
+}
+
+void
+daemon_on_hangup(void *arg)
+{
+	struct arena *a = arena_create();
+	struct conf_errors *e = arena_new(a, struct conf_errors);
+	struct buf changes = buf_new(a, 1 << 16);
+	struct str rest;
+
+	if (daemon_reload(arg, a, e, &changes)) {
+		rest = buf_view(&changes);
+		while (rest.n > 0)
+			log_info("changed",
+			    LOG_STR("option", str_cut(&rest, '\n')));
+	}
+	arena_destroy(a);
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Certificates for the daemon's own listeners, from its own first issuer,
+ * where the configuration names none. The key lives in memory only. As
+ * everything that is signed, the certificate is known to the store first: an
+ * audit row with serial and names. Made anew when a third of its life is left.
+ */
+#include "daemon/daemon.h"
+
+#include <string.h>
+
+#include <openssl/bio.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+
+#include "audit/audit.h"
+#include "base/hex.h"
+#include "base/id.h"
+#include "base/when.h"
+#include "log/log.h"
+
+enum { SELF_DAYS = 30, RETRY_SECONDS = 60 };
+
+/* One certificate on its way; its task's arena holds it. */
+struct selfcert {
+	struct daemon *d;
+	struct daemon_listener *l;
+	struct task task;
+	void (*done)(struct daemon *);
+	EVP_PKEY *key;
+	struct pki_names names;
+	struct issuer_request rq;
+};
+
+static void on_renew(void *);
+static enum step on_recorded(void *, const struct store_result *);
+static void on_signed(void *, const struct issuer_result *);
+
+static void
+free_key(void *key)
+{
+	EVP_PKEY_free(key);
+}
+
+static void
+add_name(struct arena *a, struct pki_names *n, struct str name)
+{
+	struct addr ip;
+
+	if (addr_parse(name, &ip))
+		n->ips[n->nips++] = ip;
+	else if (pki_check_dns_name(str_lower(a, name), true) == NULL)
+		n->dns[n->ndns++] = str_lower(a, name);
+}
+
+/* The listener's names, the public URL's host, and where it listens. */
+static void
+gather_names(struct selfcert *s)
+{
+	const struct conf_listener *c = s->l->conf;
+	struct arena *a = s->task.arena;
+	size_t most = c->names.n + 5;
+	bool local = c->address.addr.len > 0 &&
+	    addr_is_loopback(c->address.addr);
+	struct str host = str_skip(s->d->public_url,
+	    str_starts(s->d->public_url, STR("https://")) ? 8 : 7);
+
+	s->names.dns = arena_array(a, struct str, most);
+	s->names.ips = arena_array(a, struct addr, most);
+	for (size_t i = 0; i < c->names.n; i++)
+		add_name(a, &s->names, c->names.v[i]);
+	host = str_cut(&host, '/');
+	if (host.n > 0 && host.p[0] == '[') {
+		host = str_skip(host, 1);
+		add_name(a, &s->names, str_cut(&host, ']'));
+	} else {
+		add_name(a, &s->names, str_cut(&host, ':'));
+	}
+	if (c->address.addr.len > 0)
+		add_name(a, &s->names, addr_text(a, c->address.addr));
+	if (local) {
+		add_name(a, &s->names, STR("localhost"));
+		add_name(a, &s->names, STR("127.0.0.1"));
+		add_name(a, &s->names, STR("::1"));
+	}
+	pki_names_sort(&s->names);
+}
+
+/* Is it over for this listener, well or not? */
+static void
+finish(struct selfcert *s, const char *problem)
+{
+	struct daemon *d = s->d;
+	void (*done)(struct daemon *) = s->done;
+
+	if (problem != NULL) {
+		log_error("while making a certificate for ourselves",
+		    LOG_STR("listener", s->l->conf->at.name),
+		    LOG_TEXT("cause", problem));
+		if (!d->ready && !d->stopping)
+			daemon_fail(d, EXIT_FAILED,
+			    "cannot make a certificate for ourselves", problem);
+		timer_start(&d->renew, RETRY_SECONDS * WHEN_SECOND);
+	}
+	task_end(&s->task);
+	if (done != NULL && --d->waiting == 0 && problem == NULL)
+		done(d);
+}
+
+static void
+start_one(struct daemon *d, struct daemon_listener *l,
+    void (*done)(struct daemon *))
+{
+	struct task task;
+	struct selfcert *s;
+	struct arena *a;
+	struct batch *b;
+	int64_t begin, end;
+
+	task_init(&task);
+	a = task.arena;
+	s = arena_new(a, struct selfcert);
+	s->d = d;
+	s->l = l;
+	s->done = done;
+	s->task.arena = a;
+	LIST_INIT(&s->task.ops);
+	s->key = pki_generate_key(PKI_P256);
+	arena_defer(a, free_key, s->key);
+	gather_names(s);
+	if (s->names.ndns + s->names.nips == 0 ||
+	    !issuer_plan_validity(d->issuers[0], loop_wall(d->loop),
+		SELF_DAYS * WHEN_DAY, &begin, &end)) {
+		finish(s,
+		    s->names.ndns + s->names.nips == 0 ?
+			"there is no name to put into it: set names" :
+			"the issuer has expired");
+		return;
+	}
+	s->rq = (struct issuer_request){
+		.spki = pki_write_spki(a, s->key),
+		.names = &s->names,
+		.kind = PKI_P256,
+		.not_before = begin,
+		.not_after = end,
+		.max_lifetime = SELF_DAYS * WHEN_DAY,
+		.eku = PKI_EKU_SERVER,
+	};
+	pki_random_serial(s->rq.serial);
+	b = store_new_batch(d->store, &s->task, STR("daemon"));
+	audit_add(b,
+	    &(struct audit_entry){
+		.actor = STR("certloopd"),
+		.action = "certificate.self",
+		.object = l->conf->at.name,
+		.serial = hex_encode(a,
+		    str_make(s->rq.serial, sizeof(s->rq.serial))),
+	    });
+	(void)store_send_batch(b, on_recorded, s);
+}
+
+static enum step
+on_recorded(void *arg, const struct store_result *r)
+{
+	struct selfcert *s = arg;
+	struct issuer *issuer = s->d->issuers[0];
+
+	if (r->status != STORE_OK) {
+		finish(s,
+		    r->problem != NULL && r->problem->cause != NULL ?
+			r->problem->cause :
+			"the store refused");
+		return STEP_DONE;
+	}
+	issuer->ops->sign(issuer, &s->task, &s->rq, on_signed, s);
+	return STEP_WAITING;
+}
+
+static struct str
+key_pem(struct arena *a, EVP_PKEY *key)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+	const uint8_t *p = NULL;
+	struct str pem = STR_NONE;
+	size_t n = 0;
+
+	if (bio != NULL &&
+	    PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL,
+		NULL) == 1 &&
+	    BIO_mem_contents(bio, &p, &n) == 1)
+		pem = str_dup(a, str_make(p, n));
+	BIO_free(bio);
+	return pem;
+}
+
+static void
+on_signed(void *arg, const struct issuer_result *r)
+{
+	struct selfcert *s = arg;
+	struct arena *a = s->task.arena;
+	const char *why = NULL;
+	struct str chain;
+
+	if (r->problem != NULL) {
+		finish(s, r->problem->cause);
+		return;
+	}
+	chain = str_printf(a, STR_FMT STR_FMT,
+	    STR_ARG(pki_write_pem(a, "CERTIFICATE", r->der)),
+	    STR_ARG(r->chain_pem));
+	if (!tls_server_set_pair(s->l->tls, "self", chain, key_pem(a, s->key),
+		a, &why)) {
+		finish(s, why);
+		return;
+	}
+	timer_start(&s->d->renew, SELF_DAYS * WHEN_DAY * 2 / 3);
+	finish(s, NULL);
+}
+
+static void
+on_renew(void *arg)
+{
+	struct daemon *d = arg;
+
+	for (size_t i = 0; i < d->nlisteners; i++)
+		if (d->listeners[i].self)
+			start_one(d, &d->listeners[i], NULL);
+}
+
+void
+selfcert_start(struct daemon *d, void (*done)(struct daemon *))
+{
+	timer_init(&d->renew, d->loop, on_renew, d);
+	d->waiting = 1; /* so that none finishes before all are counted */
+	for (size_t i = 0; i < d->nlisteners; i++) {
+		if (!d->listeners[i].self)
+			continue;
+		d->waiting++;
+		start_one(d, &d->listeners[i], done);
+	}
+	if (--d->waiting == 0)
+		done(d);
+}

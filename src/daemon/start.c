@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Start: issuers, the objects in their order, then, with the loop running,
+ * what needs the store, and at last the listeners. Stop: the other way round.
+ */
+#include "config.h"
+
+#include "daemon/daemon.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/hex.h"
+#include "base/when.h"
+#include "log/log.h"
+
+static void agree_on_issuers(struct daemon *);
+static enum step on_agreed(void *, const struct store_result *);
+static void go(struct daemon *);
+
+/* ---- issuers */
+
+struct issuer *
+daemon_find_issuer(void *arg, const char *name)
+{
+	struct daemon *d = arg;
+
+	if (name == NULL || name[0] == '\0')
+		return d->issuers[0];
+	for (size_t i = 0; i < d->nissuers; i++)
+		if (strcmp(d->issuers[i]->name, name) == 0)
+			return d->issuers[i];
+	return NULL;
+}
+
+struct issuer_local_options
+daemon_issuer_options(struct arena *a, const struct daemon *d,
+    const struct conf *c, const struct conf_issuer *ci)
+{
+	struct ca_paths own = ca_paths_of(a, c);
+	bool given = ci->certificate.n > 0;
+
+	return (struct issuer_local_options){
+		.name = ci->at.name.p,
+		.loop = d->loop,
+		.cert_file = given ? ci->certificate.p : own.certificate,
+		.key_file = given ? ci->key.p : own.key,
+		.chain_file = given ? (ci->chain.n > 0 ? ci->chain.p : NULL) :
+				      own.root,
+		.backdate = ci->backdate,
+		.ocsp_url = ci->ocsp_url.text.p,
+		.ca_issuers_url = ci->ca_issuers_url.text.p,
+		.crl_url = ci->crl_url.text.p,
+	};
+}
+
+static bool
+make_issuers(struct daemon *d, const char **why)
+{
+	const struct conf *c = d->conf;
+	struct issuer_local_options o;
+
+	d->issuers = arena_array(d->arena, struct issuer *, c->nissuers);
+	for (size_t i = 0; i < c->nissuers; i++) {
+		o = daemon_issuer_options(d->arena, d, c, &c->issuers[i]);
+		d->issuers[i] = issuer_local_new(&o, d->arena, why);
+		if (d->issuers[i] == NULL)
+			return false;
+		d->nissuers++;
+	}
+	return true;
+}
+
+/* ---- the public URL */
+
+/* What the configuration says, or where the first acme listener can be
+ * reached from this machine. */
+static struct str
+derive_public_url(struct arena *a, const struct conf *c)
+{
+	const struct conf_listener *l = &c->listeners[0];
+	struct str host;
+	unsigned usual;
+
+	if (c->public_url.text.p != NULL)
+		return c->public_url.text;
+	for (size_t i = 0; i < c->nlisteners; i++)
+		if (c->listeners[i].kind == CONF_LISTENER_ACME) {
+			l = &c->listeners[i];
+			break;
+		}
+	usual = l->tls ? 443 : 80;
+	if (l->names.n > 0)
+		host = l->names.v[0];
+	else if (l->address.addr.len == 0 || addr_is_loopback(l->address.addr))
+		host = STR("localhost");
+	else if (l->address.addr.len == 16)
+		host = str_printf(a, "[" STR_FMT "]",
+		    STR_ARG(addr_text(a, l->address.addr)));
+	else
+		host = addr_text(a, l->address.addr);
+	if (l->address.port == usual || l->address.addr.len == 0)
+		return str_printf(a, "%s://" STR_FMT, l->tls ? "https" : "http",
+		    STR_ARG(host));
+	return str_printf(a, "%s://" STR_FMT ":%u", l->tls ? "https" : "http",
+	    STR_ARG(host), l->address.port);
+}
+
+/* ---- what the admin API asks for */
+
+static const struct conf *
+hook_conf(void *arg)
+{
+	return ((struct daemon *)arg)->conf;
+}
+
+static const char *
+hook_not_ready(void *arg)
+{
+	const struct daemon *d = arg;
+
+	if (d->stopping)
+		return "stopping";
+	if (!d->ready)
+		return "starting";
+	return store_is_ready(d->store) ? NULL : "the store is not reachable";
+}
+
+static void
+hook_write_status(void *arg, struct json_writer *w)
+{
+	const struct daemon *d = arg;
+
+	json_str(w, "version", STR(PACKAGE_VERSION));
+	json_str(w, "directory", acme_directory_url(d->acme));
+	json_int(w, "connections", http_server_connections(d->http));
+	json_int(w, "issuing", acme_issuing(d->acme));
+	json_open_array(w, "profiles");
+	for (size_t i = 0; i < d->conf->nprofiles; i++)
+		json_str(w, NULL, d->conf->profiles[i].at.name);
+	json_close(w);
+}
+
+/* ---- start */
+
+static void
+make_http(struct daemon *d)
+{
+	const struct conf_http *h = &d->conf->http;
+	struct http_limits limits = {
+		.connections = (unsigned)h->connections,
+		.header_max = (size_t)h->header_max,
+		.header_timeout = h->header_timeout,
+		.body_timeout = h->body_timeout,
+		.idle_timeout = h->idle_timeout,
+		.write_timeout = h->write_timeout,
+		.request_timeout = h->request_timeout,
+	};
+
+	d->http = http_server_new(d->loop, &limits);
+}
+
+static bool
+make_store(struct daemon *d, const char **why)
+{
+	const struct conf_store *s = &d->conf->store;
+	struct store_options o = {
+		.url = s->url.p,
+		.connections = (unsigned)s->connections,
+		.read_connections = (unsigned)s->read_connections,
+		.queue_max = (unsigned)s->queue,
+		.deadline = s->deadline,
+	};
+
+	d->store = store_new(d->loop, &o, d->arena, why);
+	return d->store != NULL;
+}
+
+bool
+daemon_start(struct daemon *d, struct arena *conf_arena, const char **why)
+{
+	struct admin_hooks hooks = { .arg = d,
+		.conf = hook_conf,
+		.not_ready = hook_not_ready,
+		.write_status = hook_write_status,
+		.reload = daemon_reload };
+	struct acme_options acme;
+
+	d->exit = EXIT_STORE;
+	if (!make_store(d, why))
+		return false;
+	d->exit = EXIT_CONFIG;
+	if (!make_issuers(d, why))
+		return false;
+	acme = (struct acme_options){ .loop = d->loop,
+		.store = d->store,
+		.find_issuer = daemon_find_issuer,
+		.issuers = d };
+	d->public_url = str_dup(d->arena, derive_public_url(d->arena, d->conf));
+	d->acme = acme_new(&acme);
+	acme_configure(d->acme, conf_arena, d->conf, d->public_url);
+	d->admin = admin_new(d->loop, d->store, &hooks);
+	make_http(d);
+	if (!daemon_make_listeners(d, why))
+		return false;
+	d->exit = EXIT_OK;
+	agree_on_issuers(d);
+	return true;
+}
+
+/* A failure that the loop meets before we are ready ends the process. */
+void
+daemon_fail(struct daemon *d, enum daemon_exit code, const char *what,
+    const char *why)
+{
+	log_error(what, LOG_TEXT("cause", why));
+	log_flush();
+	d->exit = code;
+	d->stopping = true;
+	loop_stop(d->loop);
+}
+
+/*
+ * Every replica must sign with the same key: the first one writes its hash,
+ * all compare. One batch: an insert and a read for each issuer.
+ */
+static struct str
+issuer_meta_key(struct arena *a, const struct issuer *issuer)
+{
+	return str_printf(a, "issuer.%s.spki", issuer->name);
+}
+
+static struct str
+issuer_hash(struct arena *a, const struct issuer *issuer)
+{
+	return hex_encode(a, str_make(issuer_local_ca(issuer)->spki_hash, 32));
+}
+
+static void
+agree_on_issuers(struct daemon *d)
+{
+	struct batch *b;
+
+	task_init(&d->starting);
+	b = store_new_batch(d->store, &d->starting, STR("daemon"));
+	for (size_t i = 0; i < d->nissuers; i++) {
+		struct arena *a = d->starting.arena;
+
+		store_add(b, SQL_META_INSERT);
+		store_str(b, issuer_meta_key(a, d->issuers[i]));
+		store_str(b, issuer_hash(a, d->issuers[i]));
+		store_add(b, SQL_META_GET);
+		store_str(b, issuer_meta_key(a, d->issuers[i]));
+	}
+	(void)store_send_batch(b, on_agreed, d);
+}
+
+static enum step
+on_agreed(void *arg, const struct store_result *r)
+{
+	struct daemon *d = arg;
+	struct arena *a = d->starting.arena;
+
+	if (r->status != STORE_OK) {
+		daemon_fail(d, EXIT_STORE, "cannot use the store",
+		    r->problem != NULL && r->problem->cause != NULL ?
+			r->problem->cause :
+			"it does not answer");
+		return STEP_DONE;
+	}
+	for (size_t i = 0; i < d->nissuers; i++) {
+		unsigned get = (unsigned)i * 2 + 1;
+
+		if (!str_eq(store_get_str(r, get, 0, META_GET_VALUE),
+			issuer_hash(a, d->issuers[i]))) {
+			daemon_fail(d, EXIT_CONFIG, "cannot start",
+			    str_printf(a,
+				"the key of issuer %s is not the one "
+				"that other processes on this store sign with; "
+				"give it the same key file, or another name",
+				d->issuers[i]->name)
+				.p);
+			return STEP_DONE;
+		}
+	}
+	selfcert_start(d, go);
+	return STEP_DONE;
+}
+
+static void
+print_banner(const struct daemon *d)
+{
+	struct str url = acme_directory_url(d->acme);
+	struct ca_paths own = ca_paths_of(d->arena, d->conf);
+
+	log_info("ready", LOG_STR("directory", url),
+	    LOG_TEXT("store", store_engine(d->store)),
+	    LOG_INT("pid", getpid()));
+	if (d->options.config != NULL)
+		return;
+	printf("certloopd " PACKAGE_VERSION " is ready.\n\n"
+	       "  directory  " STR_FMT "\n"
+	       "  root CA    %s\n\n"
+	       "Point a client at it, for example:\n\n"
+	       "  LEGO_CA_CERTIFICATES=%s lego --accept-tos \\\n"
+	       "      --email you@example.com --server " STR_FMT " \\\n"
+	       "      --http --http.port :8080 --domains name.example run\n\n"
+	       "Whoever reaches it may have any name: it listens on loopback "
+	       "only.\nSee certloopd(8) and certloop.conf(5).\n",
+	    STR_ARG(url), own.root, own.root, STR_ARG(url));
+	fflush(stdout);
+}
+
+static void
+go(struct daemon *d)
+{
+	const char *why;
+
+	if (d->stopping)
+		return;
+	task_end(&d->starting);
+	if (!daemon_listen(d, &why)) {
+		daemon_fail(d, EXIT_LISTEN, "cannot listen", why);
+		return;
+	}
+	d->jobs = jobs_start(d->loop, d->acme, d->conf->recovery_interval);
+	d->ready = true;
+	print_banner(d);
+}
+
+/* ---- stop */
+
+static void
+on_drained(void *arg)
+{
+	struct daemon *d = arg;
+
+	loop_stop(d->loop);
+}
+
+void
+daemon_stop(struct daemon *d)
+{
+	if (d->stopping)
+		return;
+	d->stopping = true;
+	log_info("stopping");
+	jobs_stop(d->jobs);
+	d->jobs = NULL;
+	http_server_drain(d->http, d->conf->shutdown_timeout, on_drained, d);
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Issuers: whoever signs certificates. One interface for a CA in this process
+ * and for one that is a request away. Nothing here knows who asks.
+ *
+ * An issuer that plans (the local CA) says before the claim which serial and
+ * validity the certificate will have, so that the store knows them before
+ * anything is signed. One that does not plan learns them from the answer.
+ */
+#ifndef ISSUER_ISSUER_H
+#define ISSUER_ISSUER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/problem.h"
+#include "base/str.h"
+#include "loop/loop.h"
+#include "loop/task.h"
+#include "pki/pki.h"
+
+struct issuer;
+
+/* What to sign. Lives until sign() has returned; drivers copy what they keep. */
+struct issuer_request {
+	struct str csr; /* DER */
+	struct str spki;
+	const struct pki_names *names;
+	struct str cn; /* STR_NONE: an empty subject */
+	enum pki_key_kind kind;
+	uint8_t serial[PKI_SERIAL_LEN]; /* of an issuer that plans */
+	int64_t not_before, not_after;  /* usec since 1970, whole seconds */
+	int64_t max_lifetime;           /* usec: the profile's */
+	unsigned eku;                   /* PKI_EKU_ bits */
+};
+
+/* What became of it. Lives until the callback returns. */
+struct issuer_result {
+	const struct problem *problem; /* NULL: signed */
+	bool again;     /* not the request's fault: another try may succeed */
+	struct str der; /* the certificate */
+	struct str chain_pem; /* what follows it for the client */
+	const char *chain_id; /* names the chain's text for ever */
+};
+
+typedef void issuer_fn(void *arg, const struct issuer_result *);
+
+struct issuer_ops {
+	const char *type;
+	bool plans;
+	/* Background work begins; returns at once. Optional. */
+	void (*start)(struct issuer *);
+	/* After it no timer fires and no new request leaves. Optional. */
+	void (*stop)(struct issuer *);
+	/* fn is called later, from the top of the loop, unless t ends first. */
+	void (*sign)(struct issuer *, struct task *t,
+	    const struct issuer_request *, issuer_fn *fn, void *arg);
+	void (*free)(struct issuer *);
+};
+
+/* The part that all issuers share; each driver embeds it first. */
+struct issuer {
+	const struct issuer_ops *ops;
+	char name[64];
+};
+
+/* ---- the local CA */
+
+struct issuer_local_options {
+	const char *name;
+	struct loop *loop;
+	const char *cert_file, *key_file, *chain_file; /* chain may be NULL */
+	int64_t backdate; /* usec before now that validity begins */
+	const char *ocsp_url, *ca_issuers_url, *crl_url; /* NULL: none */
+};
+
+/* Read key and chain, check them. NULL: *why (in the arena) says what. */
+struct issuer *issuer_local_new(const struct issuer_local_options *,
+    struct arena *, const char **why);
+
+/* Take over what a reload may change: backdate and URLs. */
+void issuer_local_set(struct issuer *, const struct issuer_local_options *);
+
+/* The CA behind a local issuer; lives as long as the issuer. */
+const struct pki_ca *issuer_local_ca(const struct issuer *);
+
+/*
+ * When a certificate that begins now would begin and end: backdated, never
+ * beyond the issuer's own end, whole seconds. False if nothing is left.
+ */
+bool issuer_plan_validity(const struct issuer *, int64_t now, int64_t lifetime,
+    int64_t *not_before, int64_t *not_after);
+
+/* Stop and free. NULL is fine. */
+void issuer_free(struct issuer *);
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The local CA: build the to-be-signed bytes, lint them by an independent
+ * reading, sign. CPU only, so it is done at once and answered from the top of
+ * the loop.
+ */
+#include "issuer/issuer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/sha.h>
+
+#include "base/hex.h"
+#include "base/when.h"
+
+struct local {
+	struct issuer issuer;
+	struct loop *loop;
+	struct arena *arena; /* holds the CA and the texts */
+	struct pki_ca ca;
+	char chain_id[65]; /* SHA-256 of the chain's text */
+	int64_t backdate;
+	struct url {
+		char text[PKI_URL_MAX + 1]; /* empty: none */
+	} ocsp_url, ca_issuers_url, crl_url;
+};
+
+/* A signature under way, which is to say: its answer waits in the queue. */
+struct signing {
+	struct op op;
+	struct deferred answer;
+	struct loop *loop;
+	struct arena *arena;
+	struct issuer_result result;
+	issuer_fn *fn;
+	void *arg;
+};
+
+static void
+answer(void *arg)
+{
+	struct signing *s = arg;
+
+	op_done(&s->op);
+	s->fn(s->arg, &s->result);
+	arena_destroy(s->arena);
+}
+
+static void
+detach(struct op *op)
+{
+	struct signing *s = (struct signing *)(void *)op;
+
+	loop_undefer(s->loop, &s->answer);
+	arena_destroy(s->arena);
+}
+
+static struct str
+get_url(const struct url *u)
+{
+	return u->text[0] != '\0' ? str_from(u->text) : STR_NONE;
+}
+
+/* The certificate for a request, or the sentence that says why not. */
+static const char *
+make_certificate(struct local *l, struct arena *a,
+    const struct issuer_request *rq, struct str *der)
+{
+	struct pki_cert_spec spec = {
+		.names = rq->names,
+		.cn = rq->cn,
+		.spki = rq->spki,
+		.not_before = rq->not_before / WHEN_SECOND,
+		.not_after = rq->not_after / WHEN_SECOND,
+		.key_usage = pki_key_usage_for(rq->kind),
+		.eku = rq->eku,
+		.ocsp_url = get_url(&l->ocsp_url),
+		.ca_issuers_url = get_url(&l->ca_issuers_url),
+		.crl_url = get_url(&l->crl_url),
+	};
+	struct pki_lint_profile lint = {
+		.issuer = &l->ca.cert,
+		.names = rq->names,
+		.spki = rq->spki,
+		.max_lifetime = rq->max_lifetime / WHEN_SECOND,
+		.key_usage = spec.key_usage,
+		.eku = rq->eku,
+	};
+	struct str tbs;
+	const char *why;
+
+	memcpy(spec.serial, rq->serial, sizeof(spec.serial));
+	tbs = pki_build_tbs(a, &l->ca, &spec);
+	if (tbs.p == NULL)
+		return "a field is out of bounds";
+	if ((why = pki_lint_tbs(a, tbs, &lint)) != NULL)
+		return why;
+	*der = pki_sign_tbs(a, &l->ca, tbs);
+	return der->p != NULL ? NULL : "the signature failed";
+}
+
+static void
+local_sign(struct issuer *issuer, struct task *t,
+    const struct issuer_request *rq, issuer_fn *fn, void *arg)
+{
+	struct local *l = (struct local *)(void *)issuer;
+	struct arena *a = arena_create();
+	struct signing *s = arena_new(a, struct signing);
+	const char *why;
+
+	*s = (struct signing){ .arena = a,
+		.fn = fn,
+		.arg = arg,
+		.loop = l->loop };
+	s->op.detach = detach;
+	s->result.chain_pem = l->ca.chain_pem;
+	s->result.chain_id = l->chain_id;
+	if ((why = make_certificate(l, a, rq, &s->result.der)) != NULL)
+		s->result.problem = problem_cause(a, PROBLEM_SERVER,
+		    "issuer %s: %s", issuer->name, why);
+	deferred_init(&s->answer, answer, s);
+	task_wait(t, &s->op);
+	loop_defer(l->loop, &s->answer);
+}
+
+static void
+local_free(struct issuer *issuer)
+{
+	struct local *l = (struct local *)(void *)issuer;
+
+	arena_destroy(l->arena);
+	free(l);
+}
+
+static const struct issuer_ops local_ops = {
+	.type = "local",
+	.plans = true,
+	.sign = local_sign,
+	.free = local_free,
+};
+
+static void
+set_url(struct url *u, const char *text)
+{
+	u->text[0] = '\0';
+	if (text != NULL)
+		strncat(u->text, text, sizeof(u->text) - 1);
+}
+
+void
+issuer_local_set(struct issuer *issuer, const struct issuer_local_options *o)
+{
+	struct local *l = (struct local *)(void *)issuer;
+
+	l->backdate = o->backdate;
+	set_url(&l->ocsp_url, o->ocsp_url);
+	set_url(&l->ca_issuers_url, o->ca_issuers_url);
+	set_url(&l->crl_url, o->crl_url);
+}
+
+struct issuer *
+issuer_local_new(const struct issuer_local_options *o, struct arena *a,
+    const char **why)
+{
+	struct local *l = calloc(1, sizeof(*l));
+	uint8_t hash[32];
+
+	if (l == NULL)
+		abort();
+	l->arena = arena_create();
+	l->issuer.ops = &local_ops;
+	l->loop = o->loop;
+	issuer_local_set(&l->issuer, o);
+	strncpy(l->issuer.name, o->name, sizeof(l->issuer.name) - 1);
+	*why = pki_load_ca(l->arena, o->cert_file, o->key_file, o->chain_file,
+	    when_now() / WHEN_SECOND, &l->ca);
+	if (*why != NULL) {
+		*why = str_cstr(a, str_from(*why)); /* ours goes away */
+		local_free(&l->issuer);
+		return NULL;
+	}
+	SHA256((const uint8_t *)l->ca.chain_pem.p, l->ca.chain_pem.n, hash);
+	memcpy(l->chain_id, hex_encode(l->arena, str_make(hash, 32)).p, 65);
+	return &l->issuer;
+}
+
+const struct pki_ca *
+issuer_local_ca(const struct issuer *issuer)
+{
+	return &((const struct local *)(const void *)issuer)->ca;
+}
+
+bool
+issuer_plan_validity(const struct issuer *issuer, int64_t now, int64_t lifetime,
+    int64_t *not_before, int64_t *not_after)
+{
+	const struct local *l = (const struct local *)(const void *)issuer;
+	int64_t begin = now - l->backdate, end;
+
+	if (begin / WHEN_SECOND < l->ca.cert.not_before)
+		begin = l->ca.cert.not_before * WHEN_SECOND;
+	begin -= begin % WHEN_SECOND;
+	/* RFC 5280 counts both ends in, hence the one second less */
+	end = begin + lifetime - lifetime % WHEN_SECOND - WHEN_SECOND;
+	if (end / WHEN_SECOND > l->ca.cert.not_after)
+		end = l->ca.cert.not_after * WHEN_SECOND;
+	*not_before = begin;
+	*not_after = end;
+	return end > now;
+}
+
+void
+issuer_free(struct issuer *issuer)
+{
+	if (issuer == NULL)
+		return;
+	if (issuer->ops->stop != NULL)
+		issuer->ops->stop(issuer);
+	issuer->ops->free(issuer);
+}

@@ -1,0 +1,38 @@
+-- Accounts. `touched` exists so that a batch can take the row first (an UPDATE
+-- of its own) before it counts what hangs on the account.
+
+-- name: account_insert  args: id text, profile text, thumbprint text, jwk text, contacts text, tos_agreed time  cols: id
+INSERT INTO accounts (id, profile, thumbprint, jwk, status, contacts,
+    tos_agreed, key_version, touched, created)
+VALUES ($1, $2, $3, $4, 'valid', $5, $6, 1, 0, now_us())
+ON CONFLICT (profile, thumbprint) DO NOTHING
+RETURNING id
+
+-- name: account_by_key  args: profile text, thumbprint text  cols: id, status, contacts, tos_agreed, created, key_version, jwk
+SELECT id, status, contacts, tos_agreed, created, key_version, jwk
+FROM accounts WHERE profile = $1 AND thumbprint = $2
+
+-- name: account_get  args: id text, profile text  cols: id, status, contacts, tos_agreed, created, key_version, jwk
+SELECT id, status, contacts, tos_agreed, created, key_version, jwk
+FROM accounts WHERE id = $1 AND profile = $2
+
+-- name: account_take  args: id text, profile text, key_version int  cols: id
+UPDATE accounts SET touched = touched + 1
+WHERE id = $1 AND profile = $2 AND status = 'valid' AND key_version = $3
+RETURNING id
+
+-- name: account_update  args: id text, profile text, key_version int, contacts text, tos_agreed time  cols: status, contacts, tos_agreed, created
+UPDATE accounts SET contacts = COALESCE($4, contacts),
+    tos_agreed = COALESCE($5, tos_agreed)
+WHERE id = $1 AND profile = $2 AND status = 'valid' AND key_version = $3
+RETURNING status, contacts, tos_agreed, created
+
+-- name: account_deactivate  args: id text, profile text, key_version int  cols: status, contacts, tos_agreed, created
+UPDATE accounts SET status = 'deactivated', key_version = key_version + 1
+WHERE id = $1 AND profile = $2 AND status = 'valid' AND key_version = $3
+RETURNING status, contacts, tos_agreed, created
+
+-- The same columns as account_update and account_deactivate return.
+-- name: account_view  args: id text, profile text, key_version int  cols: status, contacts, tos_agreed, created
+SELECT status, contacts, tos_agreed, created FROM accounts
+WHERE id = $1 AND profile = $2 AND status = 'valid' AND key_version = $3

@@ -1,0 +1,59 @@
+-- Orders and their authorizations. Every statement that serves a request
+-- carries the owner, the profile, and the account's status and key version.
+
+-- An identical live order is returned, not made again. The account row is
+-- taken before (account_take), so that two at once see each other.
+-- name: order_insert  args: id text, account text, profile text, status text, identifiers text, names text, authzs text, not_before time, not_after time, lifetime int  cols: id
+INSERT INTO orders (id, account, profile, status, identifiers, names_hash, authzs,
+    not_before, not_after, expires, attempt, uncertain, created, updated)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, now_us() + $10, 0, 0, now_us(),
+    now_us()
+WHERE NOT EXISTS (SELECT 1 FROM orders WHERE account = $2 AND names_hash = $6
+    AND profile = $3 AND status IN ('pending', 'ready')
+    AND not_before IS NOT DISTINCT FROM $8
+    AND not_after IS NOT DISTINCT FROM $9
+    AND expires > now_us() + 300000000)
+RETURNING id
+
+-- name: order_live  args: account text, profile text, names text, not_before time, not_after time  cols: id, status, identifiers, authzs, not_before, not_after, expires, error, certificate
+SELECT id, status, identifiers, authzs, not_before, not_after, expires, error,
+    certificate
+FROM orders WHERE account = $1 AND profile = $2 AND names_hash = $3
+    AND status IN ('pending', 'ready')
+    AND not_before IS NOT DISTINCT FROM $4
+    AND not_after IS NOT DISTINCT FROM $5
+ORDER BY expires DESC LIMIT 1
+
+-- name: order_get  args: id text, account text, profile text, key_version int  cols: id, status, identifiers, authzs, not_before, not_after, expires, error, certificate
+SELECT o.id, o.status, o.identifiers, o.authzs, o.not_before, o.not_after,
+    o.expires, o.error, o.certificate
+FROM orders o JOIN accounts a ON a.id = o.account
+WHERE o.id = $1 AND o.account = $2 AND o.profile = $3
+    AND a.status = 'valid' AND a.key_version = $4
+
+-- Why a guarded statement found no row.
+-- name: order_explain  args: id text, account text, profile text  cols: id, status, identifiers, authzs, not_before, not_after, expires, error, certificate, csr, names, now
+SELECT id, status, identifiers, authzs, not_before, not_after, expires, error,
+    certificate, csr, names_hash, now_us()
+FROM orders WHERE id = $1 AND account = $2 AND profile = $3
+
+-- name: orders_of_account  args: account text, profile text, key_version int, created time, id text, count int  cols: id, created
+SELECT o.id, o.created
+FROM orders o JOIN accounts a ON a.id = o.account
+WHERE o.account = $1 AND o.profile = $2 AND o.status <> 'invalid'
+    AND a.status = 'valid' AND a.key_version = $3
+    AND (o.created, o.id) > ($4, $5)
+ORDER BY o.created, o.id LIMIT $6
+
+-- name: authz_insert  args: id text, order_id text, account text, profile text, type text, value text, wildcard int, status text, lifetime int, challenges text
+INSERT INTO authorizations (id, order_id, account, profile, type, value,
+    wildcard, status, expires, challenges, created)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, now_us() + $9, $10, now_us()
+WHERE EXISTS (SELECT 1 FROM orders WHERE id = $2)
+
+-- name: authz_get  args: id text, account text, profile text, key_version int  cols: id, type, value, wildcard, status, expires, challenges, created
+SELECT z.id, z.type, z.value, z.wildcard, z.status, z.expires, z.challenges,
+    z.created
+FROM authorizations z JOIN accounts a ON a.id = z.account
+WHERE z.id = $1 AND z.account = $2 AND z.profile = $3
+    AND a.status = 'valid' AND a.key_version = $4
