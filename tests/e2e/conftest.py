@@ -7,6 +7,7 @@ each engine and for the whole run; tests that break or configure one take
 `new_server`.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -93,6 +94,34 @@ def new_server(build, new_store, tmp_path):
     yield make
     for daemon in made:
         daemon.remove()
+
+
+@pytest.fixture
+def load(tmp_path):
+    """load(server): worker processes that ask for certificates."""
+    made = []
+
+    def start(server, **options):
+        folder = tmp_path / f"load{len(made)}"
+        made.append(servers.Load(server, folder, **options))
+        return made[-1]
+    yield start
+    for one in made:
+        one.end()
+
+
+@pytest.fixture
+def figures(request):
+    """figures(name=value...): a line of JSON for $CERTLOOP_FIGURES, which
+    the proofs sum up."""
+    def write(**values):
+        path = os.environ.get("CERTLOOP_FIGURES")
+        line = json.dumps({"test": request.node.name, **values})
+        print(line)
+        if path:
+            with open(path, "a") as f:
+                f.write(line + "\n")
+    return write
 
 
 # ---- what a failure shows

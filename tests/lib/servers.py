@@ -6,8 +6,10 @@ sockets, is waited for by looking at it (never by sleeping), and is ended by
 its process id.
 """
 
+import base64
 import contextlib
 import glob
+import json
 import os
 import pwd
 import random
@@ -176,7 +178,7 @@ class Postgres:
         """Start the server and wait until it takes connections."""
         with open(self.logfile, "ab") as log:
             self.process = subprocess.Popen(
-                [*WITH_US, self.program("postgres"), "-D", str(self.data)],
+                [*WITH_US, self.program("postgres"), "-D", self.data],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd="/",
                 start_new_session=True, **self.owner)
         wait_for(self.is_ready, 60, "PostgreSQL to start", 0.05)
@@ -247,6 +249,58 @@ def _unhex(value):
     if value.startswith("\\x"):
         return bytes.fromhex(value[2:])
     return value
+
+
+# ---- clients that keep asking
+
+class Load:
+    """Worker processes of load.py against one server."""
+
+    PROGRAM = Path(__file__).resolve().parent / "load.py"
+
+    def __init__(self, server, folder, workers=3, orders=None):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.stop_file = folder / "stop"
+        self.reports = [folder / f"report{i}.json" for i in range(workers)]
+        options = ["--patience", "90"]
+        if orders is not None:
+            options += ["--orders", str(orders)]
+        self.workers = [subprocess.Popen(
+            [*WITH_US, "/usr/bin/python3", self.PROGRAM, *options,
+             f"{server.profile_url()}/directory", server.root,
+             self.stop_file, report],
+            stdin=subprocess.DEVNULL) for report in self.reports]
+
+    def is_running(self):
+        return all(w.poll() is None for w in self.workers)
+
+    def has_ended(self):
+        return all(w.poll() is not None for w in self.workers)
+
+    def result(self, seconds=150):
+        """Wait for the workers; their reports in one."""
+        for worker in self.workers:
+            assert worker.wait(seconds) == 0
+        reports = [json.loads(r.read_text()) for r in self.reports]
+        chains = {}
+        for report in reports:
+            chains.update(report["certificates"])
+        return {
+            "orders": sum(r["orders"] for r in reports),
+            "again": sum(r["again"] for r in reports),
+            "problems": [p for r in reports for p in r["problems"]],
+            "chains": {u: base64.b64decode(c) for u, c in chains.items()}}
+
+    def finish(self):
+        """Let the workers finish all they began; their reports in one."""
+        self.stop_file.touch()
+        return self.result()
+
+    def end(self):
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.kill()
+                worker.wait()
 
 
 # ---- certloopd
@@ -334,6 +388,10 @@ issuer local {{
     def program(self):
         return self.build / "certloopd"
 
+    def is_sanitized(self):
+        """Was it built with AddressSanitizer?"""
+        return b"__asan_init" in self.program.read_bytes()
+
     @property
     def env(self):
         return {**os.environ, "ASAN_OPTIONS": "detect_leaks=1",
@@ -370,8 +428,8 @@ issuer local {{
         arguments = arguments or ("-c", self.file)
         with open(self.logfile, "ab") as log:
             self.process = subprocess.Popen(
-                [*WITH_US, *self.wrapper, str(self.program),
-                 *map(str, arguments)], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                [*WITH_US, *self.wrapper, self.program, *arguments],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 env=self.env, cwd=self.directory)
         if self not in self.live:
             self.live.append(self)

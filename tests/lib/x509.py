@@ -54,6 +54,12 @@ def make_csr(names, key, cn=None, digest=None, extensions=(), critical=False):
     return request.public_bytes(serialization.Encoding.DER)
 
 
+def pem_request(request):
+    """A request in DER as PEM."""
+    loaded = x509.load_der_x509_csr(request)
+    return loaded.public_bytes(serialization.Encoding.PEM)
+
+
 def key_pem(key):
     return key.private_bytes(
         serialization.Encoding.PEM,
