@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: ISC */
+/* Nonces: sealed, in date, redeemed once. */
+#include "../unit.h"
+
+#include <stdlib.h>
+
+#include "acme/nonce.h"
+#include "base/when.h"
+
+#define NOW (INT64_C(1800000000) * WHEN_SECOND)
+
+struct fixture {
+	struct arena *a;
+	struct nonces *n;
+};
+
+static int
+make(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	f->a = arena_create();
+	f->n = nonces_new(WHEN_HOUR);
+	*state = f;
+	return 0;
+}
+
+static int
+drop(void **state)
+{
+	struct fixture *f = *state;
+
+	nonces_free(f->n);
+	arena_destroy(f->a);
+	free(f);
+	return 0;
+}
+
+static void
+a_nonce_is_redeemed_once(void **state)
+{
+	struct fixture *f = *state;
+	struct str text = nonce_mint(f->n, f->a, NOW);
+	struct nonce n;
+
+	assert_true(nonce_open(f->n, f->a, text, NOW + 1, &n));
+	assert_true(nonce_redeem(f->n, &n));
+	assert_false(nonce_redeem(f->n, &n));
+	/* it still opens: opening says nothing of use */
+	assert_true(nonce_open(f->n, f->a, text, NOW + 1, &n));
+	assert_false(nonce_redeem(f->n, &n));
+}
+
+static void
+every_nonce_of_many_pages_is_redeemed_once(void **state)
+{
+	struct fixture *f = *state;
+	enum { MANY = 3 * NONCE_PAGE + 7 };
+	struct nonce *all = calloc(MANY, sizeof(*all));
+
+	for (size_t i = 0; i < MANY; i++)
+		assert_true(nonce_open(f->n, f->a, nonce_mint(f->n, f->a, NOW),
+		    NOW, &all[i]));
+	for (size_t i = MANY; i-- > 0;)
+		assert_true(nonce_redeem(f->n, &all[i]));
+	for (size_t i = 0; i < MANY; i++)
+		assert_false(nonce_redeem(f->n, &all[i]));
+	free(all);
+}
+
+static void
+an_old_nonce_does_not_open(void **state)
+{
+	struct fixture *f = *state;
+	struct str text = nonce_mint(f->n, f->a, NOW);
+	struct nonce n;
+
+	assert_true(nonce_open(f->n, f->a, text, NOW + WHEN_HOUR, &n));
+	assert_false(nonce_open(f->n, f->a, text, NOW + WHEN_HOUR + 1, &n));
+	assert_false(nonce_open(f->n, f->a, text, NOW - WHEN_MINUTE, &n));
+}
+
+static void
+a_page_that_is_out_of_date_is_let_go_and_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct nonce early, n;
+
+	assert_true(
+	    nonce_open(f->n, f->a, nonce_mint(f->n, f->a, NOW), NOW, &early));
+	for (size_t i = 0; i < NONCE_PAGE; i++)
+		(void)nonce_mint(f->n, f->a, NOW);
+	/* the next page begins after the lifetime of the first */
+	for (size_t i = 0; i < NONCE_PAGE; i++)
+		(void)nonce_mint(f->n, f->a, NOW + 2 * WHEN_HOUR);
+	assert_false(nonce_redeem(f->n, &early));
+	assert_true(
+	    nonce_open(f->n, f->a, nonce_mint(f->n, f->a, NOW + 2 * WHEN_HOUR),
+		NOW + 2 * WHEN_HOUR, &n));
+	assert_true(nonce_redeem(f->n, &n));
+}
+
+static void
+a_nonce_of_another_process_does_not_open(void **state)
+{
+	struct fixture *f = *state;
+	struct nonces *other = nonces_new(WHEN_HOUR);
+	struct nonce n;
+
+	assert_false(
+	    nonce_open(f->n, f->a, nonce_mint(other, f->a, NOW), NOW, &n));
+	nonces_free(other);
+}
+
+static void
+no_altered_nonce_opens(void **state)
+{
+	struct fixture *f = *state;
+	struct str text = nonce_mint(f->n, f->a, NOW);
+	char *copy = str_cstr(f->a, text);
+	struct nonce n;
+
+	for (size_t i = 0; i < text.n; i++) {
+		char was = copy[i];
+
+		copy[i] = was == 'A' ? 'B' : 'A';
+		if (copy[i] == was)
+			continue;
+		assert_false(
+		    nonce_open(f->n, f->a, str_make(copy, text.n), NOW, &n));
+		copy[i] = was;
+	}
+	assert_false(nonce_open(f->n, f->a, STR(""), NOW, &n));
+	assert_false(
+	    nonce_open(f->n, f->a, str_make(text.p, text.n - 1), NOW, &n));
+}
+
+int
+main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, make, drop)
+	const struct CMUnitTest tests[] = {
+		T(a_nonce_is_redeemed_once),
+		T(every_nonce_of_many_pages_is_redeemed_once),
+		T(an_old_nonce_does_not_open),
+		T(a_page_that_is_out_of_date_is_let_go_and_refused),
+		T(a_nonce_of_another_process_does_not_open),
+		T(no_altered_nonce_opens),
+	};
+
+	return cmocka_run_group_tests_name("nonce", tests, NULL, NULL);
+}
