@@ -18,7 +18,8 @@ enum {
 	ACME_CONTACT_MAX = 320,
 	ACME_REPLY_MAX = 1 << 17, /* an order of 256 long names fits */
 	ACME_ORDERS_PAGE = 100,
-	ACME_RECOVER_MAX = 50, /* orders taken over in one pass */
+	ACME_RECOVER_MAX = 50,   /* orders taken over in one pass */
+	ACME_ATTEMPTS_MAX = 100, /* claims of one order, then it fails */
 };
 
 /* A profile as it is served. */

@@ -169,6 +169,9 @@ open_claim(struct issuance *s)
 {
 	struct arena *a = s->task.arena;
 
+	if (s->claim.attempt > ACME_ATTEMPTS_MAX)
+		return problem_cause(a, PROBLEM_SERVER,
+		    "the order was claimed too often without a certificate");
 	s->profile = acme_find_profile(s->setup, s->claim.profile);
 	if (s->profile == NULL)
 		return problem_cause(a, PROBLEM_SERVER,

@@ -77,7 +77,10 @@ apply(struct daemon *d, struct arena *holder, const struct conf *next)
 		issuer_local_set(d->issuers[i], &o);
 	}
 	if (d->jobs != NULL)
-		jobs_set_interval(d->jobs, next->recovery_interval);
+		jobs_set_intervals(d->jobs,
+		    &(struct jobs_intervals){
+			.recovery = next->recovery_interval,
+			.gc = next->gc_interval });
 	log_set(&(struct log_options){ .level = (enum log_level)next->log_level,
 	    .format = (enum log_format)next->log_format,
 	    .sink = (enum log_sink)next->log_sink,

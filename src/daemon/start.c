@@ -325,7 +325,9 @@ go(struct daemon *d)
 		daemon_fail(d, EXIT_LISTEN, "cannot listen", why);
 		return;
 	}
-	d->jobs = jobs_start(d->loop, d->acme, d->conf->recovery_interval);
+	d->jobs = jobs_start(d->loop, d->store, d->acme,
+	    &(struct jobs_intervals){ .recovery = d->conf->recovery_interval,
+		.gc = d->conf->gc_interval });
 	d->ready = true;
 	print_banner(d);
 }

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 
 #include "base/id.h"
+#include "jobs/gc.h"
 
 struct jobs {
 	struct acme *acme;
+	struct gc *gc;
 	struct timer recovery;
 	int64_t interval;
 };
@@ -33,23 +35,34 @@ run_recovery(void *arg)
 }
 
 struct jobs *
-jobs_start(struct loop *l, struct acme *acme, int64_t interval)
+jobs_start(struct loop *l, struct store *st, struct acme *acme,
+    const struct jobs_intervals *every)
 {
 	struct jobs *j = calloc(1, sizeof(*j));
+	struct arena *a = arena_create();
 
 	if (j == NULL)
 		abort();
 	j->acme = acme;
-	j->interval = interval;
+	j->interval = every->recovery;
+	j->gc = gc_start(l, st, id_new(a), every->gc);
+	arena_destroy(a);
 	timer_init(&j->recovery, l, run_recovery, j);
 	timer_start(&j->recovery, 0);
 	return j;
 }
 
 void
-jobs_set_interval(struct jobs *j, int64_t interval)
+jobs_set_intervals(struct jobs *j, const struct jobs_intervals *every)
 {
-	j->interval = interval;
+	j->interval = every->recovery;
+	gc_set_interval(j->gc, every->gc);
+}
+
+bool
+jobs_run_gc(struct jobs *j)
+{
+	return gc_run_now(j->gc);
 }
 
 void
@@ -58,5 +71,6 @@ jobs_stop(struct jobs *j)
 	if (j == NULL)
 		return;
 	timer_stop(&j->recovery);
+	gc_stop(j->gc);
 	free(j);
 }

@@ -5,17 +5,27 @@
 
 #include "acme/acme.h"
 #include "loop/loop.h"
+#include "store/store.h"
 
 struct jobs;
 
-/*
- * Start all jobs. The recovery job runs at once and then each `interval`
- * microseconds (jittered by a tenth, so that replicas spread).
- */
-struct jobs *jobs_start(struct loop *, struct acme *, int64_t interval);
+struct jobs_intervals { /* microseconds */
+	int64_t recovery;
+	int64_t gc; /* 0: only when asked to */
+};
 
-/* A reload may change the interval; it holds from the next run on. */
-void jobs_set_interval(struct jobs *, int64_t interval);
+/*
+ * Start all jobs. The recovery job runs at once and then each interval,
+ * jittered by a tenth, so that replicas spread; the sweeps are leased.
+ */
+struct jobs *jobs_start(struct loop *, struct store *, struct acme *,
+    const struct jobs_intervals *);
+
+/* A reload may change the intervals; they hold from the next run on. */
+void jobs_set_intervals(struct jobs *, const struct jobs_intervals *);
+
+/* Begin a run of the sweeps now; false if one is under way here. */
+bool jobs_run_gc(struct jobs *);
 
 /* No timer fires any more. NULL is fine. */
 void jobs_stop(struct jobs *);

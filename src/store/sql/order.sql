@@ -24,9 +24,12 @@ FROM orders WHERE account = $1 AND profile = $2 AND names_hash = $3
     AND not_after IS NOT DISTINCT FROM $5
 ORDER BY expires DESC LIMIT 1
 
+-- An open order that is out of date reads as invalid before a sweep says so.
 -- name: order_get  args: id text, account text, profile text, key_version int  cols: id, status, identifiers, authzs, not_before, not_after, expires, error, certificate
-SELECT o.id, o.status, o.identifiers, o.authzs, o.not_before, o.not_after,
-    o.expires, o.error, o.certificate
+SELECT o.id, CASE WHEN o.status IN ('pending', 'ready')
+        AND o.expires <= now_us() THEN 'invalid' ELSE o.status END AS status,
+    o.identifiers, o.authzs, o.not_before, o.not_after, o.expires, o.error,
+    o.certificate
 FROM orders o JOIN accounts a ON a.id = o.account
 WHERE o.id = $1 AND o.account = $2 AND o.profile = $3
     AND a.status = 'valid' AND a.key_version = $4
@@ -52,8 +55,10 @@ SELECT $1, $2, $3, $4, $5, $6, $7, $8, now_us() + $9, $10, now_us()
 WHERE EXISTS (SELECT 1 FROM orders WHERE id = $2)
 
 -- name: authz_get  args: id text, account text, profile text, key_version int  cols: id, type, value, wildcard, status, expires, challenges, created
-SELECT z.id, z.type, z.value, z.wildcard, z.status, z.expires, z.challenges,
-    z.created
+SELECT z.id, z.type, z.value, z.wildcard, CASE WHEN z.status IN ('pending',
+        'valid') AND z.expires <= now_us() THEN 'expired' ELSE z.status
+        END AS status,
+    z.expires, z.challenges, z.created
 FROM authorizations z JOIN accounts a ON a.id = z.account
 WHERE z.id = $1 AND z.account = $2 AND z.profile = $3
     AND a.status = 'valid' AND a.key_version = $4

@@ -125,6 +125,9 @@ CREATE INDEX authorizations_order ON authorizations (order_id);
 -- whose names are these? (revocation by the holder of all authorizations)
 CREATE INDEX authorizations_valid ON authorizations (account, value)
 	WHERE status = 'valid';
+-- what a sweep is to call expired
+CREATE INDEX authorizations_expires ON authorizations (expires)
+	WHERE status IN ('pending', 'valid');
 CREATE INDEX authorizations_lease ON authorizations (lease)
 	WHERE lease IS NOT NULL;
 

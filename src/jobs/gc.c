@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The sweeps: expired authorizations and open orders that ran out of time.
+ * Each sweep is a batch of one bounded statement, so one that fails does not
+ * hinder the others; one that found its fill runs again at once, up to a
+ * bound.
+ */
+#include "jobs/gc.h"
+
+#include <stdlib.h>
+
+#include "base/problem.h"
+#include "log/log.h"
+#include "metrics/metrics.h"
+
+enum {
+	SWEEP_ROWS = 500,   /* of one statement */
+	SWEEP_ROUNDS = 200, /* of one run */
+};
+
+struct sweep {
+	struct gc *gc;
+	const char *name; /* label of the metric */
+	enum sql sql;
+	bool says_error; /* the statement takes a problem document */
+	unsigned rounds;
+	uint64_t rows;
+};
+
+struct gc {
+	struct store *store;
+	struct sched_job *job;
+	struct task task;
+	bool running;
+	unsigned left; /* sweeps under way */
+	struct sweep sweeps[2];
+};
+
+static enum step on_swept(void *, const struct store_result *);
+
+static struct str
+expired_problem(struct arena *a)
+{
+	return problem_json(a,
+	    problem_new(a, PROBLEM_ORDER_NOT_READY,
+		"the order was not finalized before it expired"));
+}
+
+static void
+send_sweep(struct sweep *s)
+{
+	struct gc *gc = s->gc;
+	struct batch *b = store_new_batch(gc->store, &gc->task,
+	    str_from(s->name));
+
+	store_add(b, s->sql);
+	store_int(b, SWEEP_ROWS);
+	if (s->says_error)
+		store_str(b, expired_problem(gc->task.arena));
+	(void)store_send_batch(b, on_swept, s);
+}
+
+static void
+end_sweep(struct sweep *s)
+{
+	struct gc *gc = s->gc;
+
+	if (s->rows > 0)
+		log_info("swept", LOG_TEXT("sweep", s->name),
+		    LOG_INT("rows", s->rows));
+	if (--gc->left > 0)
+		return;
+	gc->running = false;
+	task_end(&gc->task);
+	sched_done(gc->job);
+}
+
+static enum step
+on_swept(void *arg, const struct store_result *r)
+{
+	struct sweep *s = arg;
+	size_t n;
+
+	if (r->status != STORE_OK) {
+		metrics_add(METRIC_gc_failures, 1);
+		log_warn("while sweeping", LOG_TEXT("sweep", s->name),
+		    LOG_TEXT("cause",
+			r->problem != NULL ? r->problem->cause : "conflict"));
+		end_sweep(s);
+		return STEP_DONE;
+	}
+	n = store_nrows(r, 0);
+	s->rows += n;
+	metrics_child_add(metrics_child(FAMILY_gc_rows, s->name), n);
+	if (n == SWEEP_ROWS && ++s->rounds < SWEEP_ROUNDS)
+		send_sweep(s);
+	else
+		end_sweep(s);
+	return STEP_DONE;
+}
+
+static void
+run(void *arg, struct sched_job *job)
+{
+	struct gc *gc = arg;
+
+	(void)job;
+	metrics_add(METRIC_gc_runs, 1);
+	gc->running = true;
+	task_init(&gc->task);
+	gc->left = sizeof(gc->sweeps) / sizeof(gc->sweeps[0]);
+	for (size_t i = 0; i < sizeof(gc->sweeps) / sizeof(gc->sweeps[0]);
+	     i++) {
+		gc->sweeps[i].rounds = 0;
+		gc->sweeps[i].rows = 0;
+		send_sweep(&gc->sweeps[i]);
+	}
+}
+
+struct gc *
+gc_start(struct loop *l, struct store *st, struct str holder, int64_t interval)
+{
+	struct gc *gc = calloc(1, sizeof(*gc));
+
+	if (gc == NULL)
+		abort();
+	gc->store = st;
+	gc->sweeps[0] = (struct sweep){ .gc = gc,
+		.name = "authorizations",
+		.sql = SQL_GC_AUTHORIZATIONS };
+	gc->sweeps[1] = (struct sweep){ .gc = gc,
+		.name = "orders",
+		.sql = SQL_GC_ORDERS,
+		.says_error = true };
+	/* the series are there before the first run */
+	for (size_t i = 0; i < sizeof(gc->sweeps) / sizeof(gc->sweeps[0]); i++)
+		metrics_child_add(metrics_child(FAMILY_gc_rows,
+				      gc->sweeps[i].name),
+		    0);
+	gc->job = sched_start(l, st,
+	    &(struct sched_options){ .name = "gc",
+		.holder = holder,
+		.interval = interval,
+		.run = run,
+		.arg = gc });
+	return gc;
+}
+
+void
+gc_set_interval(struct gc *gc, int64_t interval)
+{
+	sched_set_interval(gc->job, interval);
+}
+
+bool
+gc_run_now(struct gc *gc)
+{
+	return sched_run_now(gc->job);
+}
+
+void
+gc_stop(struct gc *gc)
+{
+	if (gc == NULL)
+		return;
+	if (gc->running)
+		task_end(&gc->task);
+	sched_stop(gc->job);
+	free(gc);
+}

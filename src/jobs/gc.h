@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: ISC */
+/* The sweeps of rows that are out of date, once an interval in the fleet. */
+#ifndef JOBS_GC_H
+#define JOBS_GC_H
+
+#include "sched/sched.h"
+
+struct gc;
+
+/* interval in microseconds, 0: only gc_run_now. holder: id of this process. */
+struct gc *gc_start(struct loop *, struct store *, struct str holder,
+    int64_t interval);
+void gc_set_interval(struct gc *, int64_t interval);
+
+/* Begin a run now, whoever has the lease; false if one is under way here. */
+bool gc_run_now(struct gc *);
+
+/* Nothing of it runs any more. NULL is fine. */
+void gc_stop(struct gc *);
+
+#endif
