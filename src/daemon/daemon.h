@@ -43,6 +43,9 @@ struct daemon_listener {
 	bool self;              /* its certificate is made by ourselves */
 };
 
+struct selfcert;
+struct single;
+
 struct daemon {
 	struct arena *arena; /* as long as the process */
 	struct daemon_options options;
@@ -60,7 +63,9 @@ struct daemon {
 	size_t nlisteners;
 	struct task starting; /* batches of the start */
 	unsigned waiting;     /* answers that the start waits for */
-	struct timer renew;   /* our own certificate */
+	struct single *single;
+	LIST_HEAD(, selfcert) selfcerts; /* being made */
+	struct timer renew;              /* our own certificate */
 	bool ready, stopping;
 	enum daemon_exit exit;
 	struct loop_signal *sigterm, *sigint, *sighup;
@@ -95,6 +100,11 @@ void daemon_free_listeners(struct daemon *);
 
 /* selfcert.c: a certificate for ourselves; done(d) when all have theirs. */
 void selfcert_start(struct daemon *, void (*done)(struct daemon *));
+void selfcert_stop(struct daemon *);
+
+/* single.c: done(d) once this process may work on the store. */
+void single_start(struct daemon *, void (*done)(struct daemon *));
+void single_stop(struct daemon *);
 
 /* reload.c */
 bool daemon_reload(void *daemon, struct arena *, struct conf_errors *,

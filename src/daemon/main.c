@@ -223,6 +223,10 @@ free_all(struct daemon *d)
 	timer_stop(&d->flush_timer);
 	http_server_free(d->http);
 	jobs_stop(d->jobs);
+	single_stop(d);
+	selfcert_stop(d);
+	if (d->starting.arena != NULL)
+		task_end(&d->starting);
 	acme_free(d->acme);
 	admin_free(d->admin);
 	daemon_free_listeners(d);

@@ -23,6 +23,7 @@ enum { SELF_DAYS = 30, RETRY_SECONDS = 60 };
 
 /* One certificate on its way; its task's arena holds it. */
 struct selfcert {
+	LIST_ENTRY(selfcert) entry; /* d->selfcerts */
 	struct daemon *d;
 	struct daemon_listener *l;
 	struct task task;
@@ -102,6 +103,7 @@ finish(struct selfcert *s, const char *problem)
 			    "cannot make a certificate for ourselves", problem);
 		timer_start(&d->renew, RETRY_SECONDS * WHEN_SECOND);
 	}
+	LIST_REMOVE(s, entry);
 	task_end(&s->task);
 	if (done != NULL && --d->waiting == 0 && problem == NULL)
 		done(d);
@@ -125,6 +127,7 @@ start_one(struct daemon *d, struct daemon_listener *l,
 	s->done = done;
 	s->task.arena = a;
 	LIST_INIT(&s->task.ops);
+	LIST_INSERT_HEAD(&d->selfcerts, s, entry);
 	s->key = pki_generate_key(PKI_P256);
 	arena_defer(a, free_key, s->key);
 	gather_names(s);
@@ -240,4 +243,15 @@ selfcert_start(struct daemon *d, void (*done)(struct daemon *))
 	}
 	if (--d->waiting == 0)
 		done(d);
+}
+
+void
+selfcert_stop(struct daemon *d)
+{
+	struct selfcert *s;
+
+	while ((s = LIST_FIRST(&d->selfcerts)) != NULL) {
+		LIST_REMOVE(s, entry);
+		task_end(&s->task);
+	}
 }

@@ -18,6 +18,7 @@
 
 static void agree_on_issuers(struct daemon *);
 static enum step on_agreed(void *, const struct store_result *);
+static void make_certificates(struct daemon *);
 static void go(struct daemon *);
 
 /* ---- issuers */
@@ -285,8 +286,14 @@ on_agreed(void *arg, const struct store_result *r)
 			return STEP_DONE;
 		}
 	}
-	selfcert_start(d, go);
+	single_start(d, make_certificates);
 	return STEP_DONE;
+}
+
+static void
+make_certificates(struct daemon *d)
+{
+	selfcert_start(d, go);
 }
 
 static void
