@@ -46,13 +46,16 @@ struct conf_address {
 	unsigned port;
 };
 
-/* http or https. Neither query, fragment nor user; no slash at the end. */
+/*
+ * http or https, without a user. A BASE_URL has neither query nor fragment
+ * and is made canonical: no slash at the end, no default port.
+ */
 struct conf_url {
-	struct str text; /* canonical; p is NULL if not given */
+	struct str text; /* p is NULL if not given */
 	bool https;
 	struct str host; /* lower case; an IPv6 address without brackets */
 	unsigned port;
-	struct str path; /* "" or "/..." */
+	struct str path; /* what follows: "" or "/..." */
 };
 
 /* Levels and sinks have the order of log/log.h. */
@@ -75,8 +78,8 @@ enum conf_auth_mode { CONF_AUTH_TRUST, CONF_AUTH_CHALLENGE };
 
 /* Bits of conf_profile.key_types, which is never 0. */
 enum conf_key_type {
-	CONF_KEY_RSA2048 = 1, /* and every size in between */
-	CONF_KEY_RSA3072 = 2,
+	CONF_KEY_RSA2048 = 1, /* 2048 to 3071 bits */
+	CONF_KEY_RSA3072 = 2, /* 3072 to 4095 bits */
 	CONF_KEY_RSA4096 = 4,
 	CONF_KEY_P256 = 8,
 	CONF_KEY_P384 = 16,
@@ -97,9 +100,9 @@ enum conf_key_type {
 #define CONF_TYPE_MODE unsigned
 #define CONF_TYPE_ADDRESS struct conf_address
 #define CONF_TYPE_URL struct conf_url
-#define CONF_TYPE_STRINGS struct conf_list
-#define CONF_TYPE_NAMES struct conf_list	/* lower-case names, addresses */
-#define CONF_TYPE_SUFFIXES struct conf_list	/* lower case, no leading dot */
+#define CONF_TYPE_BASE_URL struct conf_url
+#define CONF_TYPE_DOMAINS struct conf_list	/* lower case, no leading dot */
+#define CONF_TYPE_NAMES struct conf_list	/* domains, IP addresses */
 #define CONF_TYPE_PREFIXES struct conf_prefixes
 #define CONF_TYPE_KEY_TYPES unsigned
 #define CONF_TYPE_LOG_LEVEL enum conf_log_level
@@ -174,7 +177,7 @@ struct conf_message {
 struct conf_errors {
 	struct conf_message v[CONF_MESSAGES_MAX]; /* in the order of lines */
 	size_t n;
-	size_t nerrors; /* errors among them */
+	size_t nerrors; /* errors, also beyond the bound */
 	size_t dropped; /* messages beyond the bound */
 };
 

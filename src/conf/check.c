@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What depends on several options: defaults that follow from others, options
+ * that need or exclude each other, and the refusal to certify anything for
+ * anyone by accident.
+ */
+#include <string.h>
+
+#include "base/when.h"
+#include "conf/conf_int.h"
+
+/* The line of an option, or of its section. */
+static int
+line_of(const struct conf_section *at, int option)
+{
+	return at->lines[option] != 0 ? at->lines[option] : at->line;
+}
+
+static bool
+is_given(const struct conf_section *at, int option)
+{
+	return at->lines[option] != 0;
+}
+
+/* ---- listeners */
+
+static void
+settle_listener(struct conf_listener *s)
+{
+	if (!is_given(&s->at, CONF_AT_LISTENER_tls))
+		s->tls = s->kind == CONF_LISTENER_ACME &&
+		    s->address.path.p == NULL;
+}
+
+static void
+check_tls(struct conf_loader *l, const struct conf_listener *s)
+{
+	const char *name = s->at.name.p;
+
+	if (s->certificate.n != s->key.n)
+		conf_error(l,
+		    line_of(&s->at,
+			s->certificate.n > 0 ? CONF_AT_LISTENER_certificate :
+					       CONF_AT_LISTENER_key),
+		    "listener %s: %zu files in certificate but %zu in key; "
+		    "each certificate needs its key",
+		    name, s->certificate.n, s->key.n);
+	if (s->names.n > 0 && s->certificate.n > 0)
+		conf_error(l, line_of(&s->at, CONF_AT_LISTENER_names),
+		    "listener %s: names is for the certificate that the "
+		    "daemon makes, but certificate is given",
+		    name);
+	if (!s->tls &&
+	    (s->certificate.n > 0 || s->names.n > 0 || s->client_ca.n > 0))
+		conf_error(l, line_of(&s->at, CONF_AT_LISTENER_tls),
+		    "listener %s: certificate, names and client_ca need "
+		    "tls = yes",
+		    name);
+	if (s->client_auth != CONF_CLIENT_NONE && s->client_ca.n == 0)
+		conf_error(l, line_of(&s->at, CONF_AT_LISTENER_client_auth),
+		    "listener %s: client_auth needs client_ca", name);
+	if (s->client_auth == CONF_CLIENT_NONE && s->client_ca.n > 0)
+		conf_error(l, line_of(&s->at, CONF_AT_LISTENER_client_ca),
+		    "listener %s: client_ca does nothing without client_auth "
+		    "= ask or require",
+		    name);
+}
+
+static void
+check_peers(struct conf_loader *l, const struct conf_listener *s)
+{
+	bool is_unix = s->address.path.p != NULL;
+	bool wants = s->proxy || s->forwarded;
+	const char *name = s->at.name.p;
+
+	if (wants && !is_unix && s->trusted_proxies.n == 0)
+		conf_error(l,
+		    line_of(&s->at,
+			s->proxy ? CONF_AT_LISTENER_proxy :
+				   CONF_AT_LISTENER_forwarded),
+		    "listener %s: %s needs trusted_proxies, or anyone could "
+		    "claim any address",
+		    name, s->proxy ? "proxy" : "forwarded");
+	if (!wants && s->trusted_proxies.n > 0)
+		conf_error(l, line_of(&s->at, CONF_AT_LISTENER_trusted_proxies),
+		    "listener %s: trusted_proxies does nothing without proxy "
+		    "or forwarded",
+		    name);
+	if (is_unix && s->reuse_port)
+		conf_error(l, line_of(&s->at, CONF_AT_LISTENER_reuse_port),
+		    "listener %s: reuse_port is for ports, not for unix "
+		    "sockets",
+		    name);
+	if (!is_unix && is_given(&s->at, CONF_AT_LISTENER_mode))
+		conf_error(l, line_of(&s->at, CONF_AT_LISTENER_mode),
+		    "listener %s: mode is for unix sockets only", name);
+}
+
+static void
+check_address(struct conf_loader *l, const struct conf_listener *s)
+{
+	const struct conf *c = l->conf;
+
+	if (s->address.text.p == NULL) {
+		if (!is_given(&s->at, CONF_AT_LISTENER_address))
+			conf_error(l, s->at.line,
+			    "listener %s needs an address, for example "
+			    "address = \"127.0.0.1:443\"",
+			    s->at.name.p);
+		return;
+	}
+	if (s->address.path.p == NULL && s->address.port == 0)
+		return; /* any port: they differ */
+	for (const struct conf_listener *o = c->listeners; o < s; o++)
+		if (str_eq(o->address.text, s->address.text) &&
+		    !(o->reuse_port && s->reuse_port))
+			conf_error(l, line_of(&s->at, CONF_AT_LISTENER_address),
+			    "listener %s: listener %s has this address "
+			    "already",
+			    s->at.name.p, o->at.name.p);
+}
+
+static void
+check_listeners(struct conf_loader *l)
+{
+	const struct conf *c = l->conf;
+	size_t acme = 0;
+
+	for (size_t i = 0; i < c->nlisteners; i++) {
+		settle_listener((struct conf_listener *)&c->listeners[i]);
+		check_address(l, &c->listeners[i]);
+		check_tls(l, &c->listeners[i]);
+		check_peers(l, &c->listeners[i]);
+		acme += c->listeners[i].kind == CONF_LISTENER_ACME;
+	}
+	if (acme == 0)
+		conf_error(l, 0,
+		    "no listener of kind acme; for example: listener acme { "
+		    "address = \"127.0.0.1:14000\" }");
+}
+
+/* ---- issuers */
+
+static void
+check_issuer(struct conf_loader *l, const struct conf_issuer *s)
+{
+	if ((s->certificate.n > 0) != (s->key.n > 0))
+		conf_error(l,
+		    line_of(&s->at,
+			s->key.n > 0 ? CONF_AT_ISSUER_key :
+				       CONF_AT_ISSUER_certificate),
+		    "issuer %s: certificate and key need each other; without "
+		    "both the daemon makes a CA of its own",
+		    s->at.name.p);
+	if (s->chain.n > 0 && s->certificate.n == 0)
+		conf_error(l, line_of(&s->at, CONF_AT_ISSUER_chain),
+		    "issuer %s: chain needs certificate and key", s->at.name.p);
+}
+
+/* ---- profiles */
+
+/* Names of all issuers or profiles, for those who guess. */
+static const char *
+list_names(struct conf_loader *l, const struct conf_section *first, size_t n,
+    size_t size)
+{
+	struct buf b = buf_new(l->arena, 400);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct conf_section *s = (const void *)((const char *)
+								  first +
+		    i * size);
+
+		if (b.len > 300) {
+			buf_str(&b, STR(", ..."));
+			break;
+		}
+		buf_printf(&b, "%s" STR_FMT, i > 0 ? ", " : "",
+		    STR_ARG(s->name));
+	}
+	buf_char(&b, '\0');
+	return b.p;
+}
+
+static void
+settle_profile(struct conf_loader *l, struct conf_profile *s)
+{
+	const struct conf *c = l->conf;
+
+	if (s->issuer.n == 0 && c->nissuers == 1)
+		s->issuer = c->issuers[0].at.name;
+	if (s->order_lifetime == 0)
+		s->order_lifetime = s->auth_mode == CONF_AUTH_TRUST ?
+		    WHEN_HOUR :
+		    8 * WHEN_HOUR;
+}
+
+static void
+check_profile(struct conf_loader *l, const struct conf_profile *s)
+{
+	const struct conf *c = l->conf;
+	const char *issuers = list_names(l, &c->issuers[0].at, c->nissuers,
+	    sizeof(*c->issuers));
+
+	if (s->issuer.n == 0)
+		conf_error(l, s->at.line,
+		    "profile %s needs an issuer, one of %s", s->at.name.p,
+		    issuers);
+	else if (conf_find_issuer(c, s->issuer) == NULL)
+		conf_error(l, line_of(&s->at, CONF_AT_PROFILE_issuer),
+		    "profile %s: there is no issuer %s; there is %s",
+		    s->at.name.p, conf_shown(l->arena, s->issuer).p, issuers);
+	if (!s->server_auth && !s->client_auth)
+		conf_error(l, line_of(&s->at, CONF_AT_PROFILE_server_auth),
+		    "profile %s: a certificate is for servers (server_auth), "
+		    "clients (client_auth) or both",
+		    s->at.name.p);
+	/* what this version cannot do yet */
+	if (s->auth_mode == CONF_AUTH_CHALLENGE)
+		conf_error(l, line_of(&s->at, CONF_AT_PROFILE_auth_mode),
+		    "profile %s: this version cannot validate challenges yet; "
+		    "only auth_mode = trust_authenticated works",
+		    s->at.name.p);
+	if (s->eab_required)
+		conf_error(l, line_of(&s->at, CONF_AT_PROFILE_eab_required),
+		    "profile %s: this version cannot enforce external account "
+		    "bindings yet; restrict the profile by allowed_suffixes "
+		    "or allowed_cidrs instead",
+		    s->at.name.p);
+}
+
+static void
+check_default_profile(struct conf_loader *l)
+{
+	struct conf *c = l->conf;
+
+	if (conf_find_profile(c, c->default_profile) != NULL)
+		return;
+	if (c->nprofiles == 1 && !is_given(&c->at, CONF_AT_TOP_default_profile))
+		c->default_profile = c->profiles[0].at.name;
+	else if (c->nprofiles > 0)
+		conf_error(l, line_of(&c->at, CONF_AT_TOP_default_profile),
+		    "default_profile: there is no profile %s; there is %s",
+		    conf_shown(l->arena, c->default_profile).p,
+		    list_names(l, &c->profiles[0].at, c->nprofiles,
+			sizeof(*c->profiles)));
+}
+
+/* ---- who can reach us */
+
+static bool
+is_loopback_host(struct str host)
+{
+	struct addr a;
+
+	return str_is(host, "localhost") || str_ends(host, STR(".localhost")) ||
+	    (addr_parse(host, &a) && addr_is_loopback(a));
+}
+
+/* Can only this machine reach us, as far as the configuration tells? */
+static bool
+is_local_only(const struct conf *c)
+{
+	if (c->public_url.text.p != NULL &&
+	    !is_loopback_host(c->public_url.host))
+		return false;
+	for (size_t i = 0; i < c->nlisteners; i++) {
+		const struct conf_listener *s = &c->listeners[i];
+
+		if (s->address.path.p != NULL || s->proxy || s->forwarded ||
+		    !addr_is_loopback(s->address.addr))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * A profile that trusts every account and bounds no identifier hands any name
+ * to anyone. Only on loopback, or when the file says so.
+ */
+static void
+check_open(struct conf_loader *l, const struct conf_profile *s)
+{
+	bool bounded = s->allowed_suffixes.n > 0 || s->allowed_cidrs.n > 0;
+
+	if (s->auth_mode != CONF_AUTH_TRUST || s->eab_required || bounded) {
+		if (s->open)
+			conf_warn(l, line_of(&s->at, CONF_AT_PROFILE_open),
+			    "profile %s: open does nothing: the profile is "
+			    "not open",
+			    s->at.name.p);
+		return;
+	}
+	if (s->open)
+		conf_warn(l, line_of(&s->at, CONF_AT_PROFILE_open),
+		    "profile %s is open: whoever reaches this server gets a "
+		    "certificate for any name",
+		    s->at.name.p);
+	else if (!is_local_only(l->conf))
+		conf_error(l, s->at.line,
+		    "profile %s would give whoever reaches this server a "
+		    "certificate for any name: set allowed_suffixes or "
+		    "allowed_cidrs, or listen on loopback only (public_url "
+		    "too, no proxy, no unix socket), or say open = yes",
+		    s->at.name.p);
+}
+
+static void
+check_public_url(struct conf_loader *l)
+{
+	const struct conf *c = l->conf;
+
+	if (c->public_url.text.p == NULL ||
+	    is_loopback_host(c->public_url.host))
+		return;
+	for (size_t i = 0; i < c->nlisteners; i++)
+		if (c->listeners[i].proxy || c->listeners[i].forwarded)
+			return;
+	conf_warn(l, line_of(&c->at, CONF_AT_TOP_public_url),
+	    "public_url: no listener has trusted_proxies; if a balancer "
+	    "stands before this server, all clients share its address");
+}
+
+void
+conf_check(struct conf_loader *l)
+{
+	struct conf *c = l->conf;
+
+	check_listeners(l);
+	for (size_t i = 0; i < c->nissuers; i++)
+		check_issuer(l, &c->issuers[i]);
+	for (size_t i = 0; i < c->nprofiles; i++) {
+		settle_profile(l, (struct conf_profile *)&c->profiles[i]);
+		check_profile(l, &c->profiles[i]);
+		check_open(l, &c->profiles[i]);
+	}
+	check_default_profile(l);
+	check_public_url(l);
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The bytes of a file, before libconfuse sees them. Its scanner drops what it
+ * does not know, counts the lines of a comment twice, and refuses comments
+ * inside lists. So: everything must be UTF-8 text, strings must end, variables
+ * must be set, and comments are blanked.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/conf_int.h"
+
+/* ---- reading */
+
+bool
+conf_read_text(struct conf_loader *l, const char *path)
+{
+	struct buf b = buf_new(l->arena, CONF_FILE_MAX + 1);
+	FILE *f = fopen(path, "re");
+	char some[4096];
+	bool ok = false;
+	size_t n;
+
+	if (f == NULL) {
+		conf_error(l, 0, "%s", strerror(errno));
+		return false;
+	}
+	while (!b.full && (n = fread(some, 1, sizeof(some), f)) > 0)
+		buf_put(&b, some, n);
+	l->len = b.len;
+	buf_char(&b, '\0');
+	if (ferror(f))
+		conf_error(l, 0, "%s", strerror(errno));
+	else if (b.full)
+		conf_error(l, 0, "larger than %d bytes", CONF_FILE_MAX);
+	else
+		ok = true;
+	l->text = b.p;
+	fclose(f);
+	return ok;
+}
+
+/* ---- scanning */
+
+struct scan {
+	struct conf_loader *l;
+	char *p; /* where we are; a NUL ends it */
+	int line;
+	int depth;    /* of braces */
+	int open;     /* line of the outermost one */
+	char last;    /* the last byte that was no blank */
+	bool in_word; /* inside a text without quotes */
+};
+
+/* Blank up to end (not included), newlines stay. */
+static void
+blank(struct scan *s, const char *end)
+{
+	for (; s->p < end; s->p++)
+		if (*s->p == '\n')
+			s->line++;
+		else
+			*s->p = ' ';
+}
+
+/* ${NAME} or ${NAME:-DEFAULT}: libconfuse fills it in. */
+static bool
+scan_variable(struct scan *s)
+{
+	const char *end = strchr(s->p, '}');
+	struct str name;
+	char *text;
+
+	if (end == NULL) {
+		conf_error(s->l, s->line, "\"${\" without \"}\"");
+		return false;
+	}
+	name = str_make(s->p + 2, (size_t)(end - s->p) - 2);
+	text = str_cstr(s->l->arena, name);
+	if (strstr(text, ":-") == NULL && getenv(text) == NULL)
+		conf_error(s->l, s->line,
+		    "the environment has no variable %s; set it, or write "
+		    "${%s:-DEFAULT}",
+		    conf_shown(s->l->arena, name).p,
+		    conf_shown(s->l->arena, name).p);
+	for (; s->p <= end; s->p++)
+		s->line += *s->p == '\n';
+	return true;
+}
+
+/* \0, \00, \000, \x0, \x00: a text of libconfuse ends there. */
+static bool
+is_nul_escape(const char *p)
+{
+	size_t n;
+
+	if (p[1] == 'x') {
+		n = strspn(p + 2, "0");
+		return n > 0 &&
+		    (n >= 2 || strspn(p + 2 + n, "123456789abcdefABCDEF") == 0);
+	}
+	n = strspn(p + 1, "0");
+	return n > 0 && (n >= 3 || strspn(p + 1 + n, "1234567") == 0);
+}
+
+static bool
+scan_string(struct scan *s)
+{
+	char quote = *s->p++;
+	int start = s->line;
+
+	while (*s->p != '\0' && *s->p != quote) {
+		if (quote == '"' && s->p[0] == '$' && s->p[1] == '{') {
+			if (!scan_variable(s))
+				return false;
+			continue;
+		}
+		if (*s->p == '\\' && s->p[1] != '\0') {
+			if (quote == '"' && is_nul_escape(s->p))
+				conf_error(s->l, s->line,
+				    "a text cannot hold a NUL");
+			s->p++;
+		}
+		s->line += *s->p++ == '\n';
+	}
+	if (*s->p == '\0') {
+		conf_error(s->l, start,
+		    "the text that begins here has no closing %s",
+		    quote == '"' ? "\"" : "'");
+		return false;
+	}
+	s->p++;
+	return true;
+}
+
+static bool
+scan_comment(struct scan *s)
+{
+	const char *end = strstr(s->p + 2, "*/");
+
+	if (end == NULL) {
+		conf_error(s->l, s->line,
+		    "the comment that begins here has no closing */");
+		return false;
+	}
+	blank(s, end + 2);
+	return true;
+}
+
+/* Sections, and only they, open a brace outside of any without "=". */
+static void
+scan_brace(struct scan *s)
+{
+	struct conf_loader *l = s->l;
+
+	if (*s->p == '{' && s->depth == 0)
+		s->open = s->line;
+	if (*s->p == '{' && s->depth++ == 0 && s->last != '=') {
+		if (l->nopens % 64 == 0) {
+			int *more = arena_array(l->arena, int, l->nopens + 64);
+
+			if (l->nopens > 0)
+				memcpy(more, l->opens,
+				    l->nopens * sizeof(*more));
+			l->opens = more;
+		}
+		l->opens[l->nopens++] = s->line;
+	}
+	if (*s->p == '}')
+		s->depth--;
+}
+
+/* A byte that can stand in a text without quotes. */
+static bool
+is_word(char c)
+{
+	return (unsigned char)c > ' ' && strchr("={}()+,*#\"'", c) == NULL;
+}
+
+/* A variable outside of quotes is a whole text; a part of one it cannot be. */
+static bool
+scan_plain_variable(struct scan *s, bool in_word)
+{
+	int line = s->line;
+
+	if (!scan_variable(s))
+		return false;
+	if (in_word || is_word(*s->p))
+		conf_error(s->l, line,
+		    "a text that holds \"${...}\" needs double quotes");
+	s->last = '}';
+	return true;
+}
+
+/* One byte, or one thing that begins here. False if it has no end. */
+static bool
+scan_next(struct scan *s)
+{
+	char c = *s->p;
+	bool in_word = s->in_word;
+
+	s->in_word = false;
+	if (c == '#' || (!in_word && c == '/' && s->p[1] == '/')) {
+		blank(s, s->p + strcspn(s->p, "\n"));
+		return true;
+	}
+	if (!in_word && c == '/' && s->p[1] == '*')
+		return scan_comment(s);
+	if (c == '$' && s->p[1] == '{')
+		return scan_plain_variable(s, in_word);
+	if (c == '"' || c == '\'') {
+		s->last = c;
+		return scan_string(s);
+	}
+	if (c == '*')
+		conf_error(s->l, s->line,
+		    "a text that holds \"*\" needs quotes");
+	scan_brace(s);
+	s->in_word = is_word(c);
+	s->line += c == '\n';
+	if (strchr(" \t\r\n", c) == NULL)
+		s->last = c;
+	s->p++;
+	return true;
+}
+
+static bool
+check_bytes(struct conf_loader *l)
+{
+	struct str rest = str_make(l->text, l->len);
+
+	for (int line = 1; rest.n > 0; line++)
+		if (!str_is_text(str_cut(&rest, '\n'))) {
+			conf_error(l, line,
+			    "not UTF-8 text; is this the right file?");
+			return false;
+		}
+	return true;
+}
+
+bool
+conf_scan_text(struct conf_loader *l)
+{
+	struct scan s = { .l = l, .p = l->text, .line = 1 };
+
+	if (!check_bytes(l))
+		return false;
+	while (*s.p != '\0')
+		if (!scan_next(&s))
+			return false;
+	if (s.depth > 0)
+		conf_error(l, s.open, "the \"{\" here has no closing \"}\"");
+	return l->errors->nerrors == 0;
+}
