@@ -28,7 +28,7 @@ task_is_waiting(const struct task *t)
 }
 
 void
-task_end(struct task *t)
+task_detach(struct task *t)
 {
 	struct op *op;
 
@@ -36,6 +36,12 @@ task_end(struct task *t)
 		LIST_REMOVE(op, entry);
 		op->detach(op);
 	}
+}
+
+void
+task_end(struct task *t)
+{
+	task_detach(t);
 	arena_destroy(t->arena);
 	t->arena = NULL;
 }

@@ -50,7 +50,13 @@ void op_done(struct op *);
 /* Is anything under way? The dispatcher asserts it after STEP_WAITING. */
 bool task_is_waiting(const struct task *);
 
-/* Detach every operation, destroy the arena. No callback runs afterwards. */
+/* Detach every operation: no callback runs afterwards. The arena stays. */
+void task_detach(struct task *);
+
+/*
+ * Detach every operation, destroy the arena. A task that lives in its own
+ * arena does it in two steps: task_detach, then arena_destroy.
+ */
 void task_end(struct task *);
 
 #endif
