@@ -23,6 +23,7 @@
 
 #include "base/arena.h"
 #include "base/str.h"
+#include "loop/sock.h"
 
 /* ---- server contexts */
 
@@ -73,13 +74,27 @@ bool tls_server_reload(struct tls_server *, const struct tls_server_options *,
     struct arena *, const char **why);
 
 /*
+ * tls_server_reload in two steps, for several servers that change all or
+ * none: stage each (NULL: *why says why), then swap each, which cannot fail;
+ * or discard what was staged. Nothing else may change the server in between.
+ */
+struct tls_state;
+struct tls_state *tls_server_stage(const struct tls_server *,
+    const struct tls_server_options *, struct arena *, const char **why);
+void tls_server_swap(struct tls_server *, struct tls_state *staged);
+void tls_server_discard(struct tls_state *staged); /* NULL is fine */
+
+/*
  * Put a pair in the place of the one of that name, or behind the others if
  * there is none. On failure nothing changes and *why says why.
  */
 bool tls_server_set_pair(struct tls_server *, const char *name,
     struct str cert_pem, struct str key_pem, struct arena *, const char **why);
 
-/* End of validity of the pair of that name, INT64_MAX if it is empty. */
+/*
+ * End of validity (microseconds since 1970) of the certificate of that name;
+ * INT64_MAX if there is none.
+ */
 int64_t tls_server_expires(const struct tls_server *, const char *name);
 
 /* Connections that still use it keep what they need. NULL is fine. */
@@ -89,8 +104,8 @@ void tls_server_free(struct tls_server *);
 
 enum tls_result {
 	TLS_OK,
-	TLS_WANT_READ,  /* call again when the socket is readable */
-	TLS_WANT_WRITE, /* call again when it is writable */
+	TLS_WANT_READ,  /* call again when the socket became readable */
+	TLS_WANT_WRITE, /* call again when it became writable */
 	TLS_EOF,        /* the peer said close_notify, or hung up */
 	TLS_ERROR,      /* see tls_conn_error; the alert was sent */
 };
@@ -98,31 +113,35 @@ enum tls_result {
 struct tls_conn;
 
 /*
- * The server end of a connection on a non-blocking socket, which stays the
- * caller's. `early` are bytes that were read from it already (copied). The
- * tls_server may be freed or reloaded before the connection. NULL: out of
- * memory, or no certificate at all yet.
+ * The server end of a connection on a socket that stays the caller's. `early`
+ * are bytes that were read from it already (copied). The tls_server may be
+ * freed or reloaded before the connection. Never NULL.
  */
-struct tls_conn *tls_conn_new(struct tls_server *, int fd, struct str early);
-void tls_conn_free(struct tls_conn *);
+struct tls_conn *tls_conn_new(struct tls_server *, struct sock *,
+    struct str early);
+void tls_conn_free(struct tls_conn *); /* NULL is fine */
 
 enum tls_result tls_conn_handshake(struct tls_conn *);
 
 /*
- * TLS_OK: *n bytes, at least one. Read until something else than TLS_OK comes
- * (or remember that tls_conn_pending): the socket says nothing of bytes that
- * have left it. An idle connection holds no buffers.
+ * TLS_OK: *n bytes, at least one. Whoever stops before TLS_WANT_READ must come
+ * back by itself while tls_conn_pending: the socket says nothing of bytes
+ * that have left it. An idle connection holds no buffers.
  */
 enum tls_result tls_conn_read(struct tls_conn *, void *, size_t, size_t *n);
 
-/* TLS_OK: the first *n bytes went out, at most one record. */
+/*
+ * TLS_OK: the first *n bytes went out, at most one record (TLS_RECORD_MAX).
+ * After TLS_WANT_WRITE the same bytes must come again, at any address.
+ */
+enum { TLS_RECORD_MAX = 16384 };
 enum tls_result tls_conn_write(struct tls_conn *, const void *, size_t,
     size_t *n);
 
 /* Send close_notify; does not wait for the peer's. */
 void tls_conn_shutdown(struct tls_conn *);
 
-/* Are there bytes to read that the socket no longer tells of? */
+/* Are there bytes to read that have left the socket? */
 bool tls_conn_pending(const struct tls_conn *);
 
 /* The client's verified certificate (DER, in the arena), or STR_NONE. */
