@@ -53,18 +53,29 @@ struct req {
 	struct str body;
 	struct addr peer;       /* the client, behind trusted proxies too */
 	struct str client_cert; /* DER, if TLS asked for and got one */
-	int64_t started;        /* loop_mono */
+	int64_t started;        /* CLOCK_MONOTONIC, usec: body complete */
 	void *state;            /* the handler's */
 	const char *doing;      /* for the log: "finalize"; may be NULL */
-	struct str log_context; /* more key=value for the one log line */
+	struct str log_context; /* more key=value for the one log line, parted
+				 * by spaces; values hold none */
 };
 
 /* A request header by name (any case); STR_NONE if absent. Several of one
  * name are joined by ", ". */
 struct str req_header(const struct req *, const char *name);
 
-/* Add a header to the reply. The value has no control characters (asserted). */
+/*
+ * Add a header to the reply; both are copied. The value has no control
+ * characters (asserted). Date, Content-Type, Content-Length, Connection and
+ * X-Request-Id are req_reply's own.
+ */
 void req_add_header(struct req *, const char *name, struct str value);
+
+/* Who is at the other end of a unix socket? False if it is none. */
+bool req_peer_creds(const struct req *, uid_t *, gid_t *, pid_t *);
+
+/* Is that process in the group, be it its primary or another one? */
+bool req_peer_in_group(const struct req *, gid_t);
 
 /*
  * Answer and end the request. type is the media type (NULL: no body, no
@@ -81,7 +92,8 @@ enum step req_fail(struct req *, const struct problem *);
 /* ---- routes */
 
 struct route {
-	unsigned methods; /* bits of req_method; others get 405 with Allow */
+	unsigned methods; /* bits of req_method; others get 405 with Allow.
+			   * REQ_GET brings REQ_HEAD along */
 	const char *path; /* "/order/:id/finalize"; appended to each prefix */
 	const char *name; /* in logs and metrics */
 	size_t body_max;  /* 0: no body allowed */
@@ -101,7 +113,7 @@ struct http_app {
 
 /* ---- server */
 
-struct http_limits {
+struct http_limits {             /* 0: the default */
 	unsigned connections;    /* open at once, default 10000 */
 	size_t header_max;       /* bytes of request line and header, 16 KiB */
 	int64_t header_timeout;  /* usec from first byte (or accept) to end
@@ -113,11 +125,14 @@ struct http_limits {
 };
 
 struct http_listener_options {
-	const char *address;    /* "127.0.0.1:443", "[::]:80", "unix:PATH" */
-	struct tls_server *tls; /* NULL: plain HTTP */
-	bool proxy;             /* a PROXY v1/v2 header comes first */
-	bool forwarded;         /* X-Forwarded-For / Forwarded count, if */
-	const struct prefix *trusted; /* ... the peer is one of these */
+	/* "127.0.0.1:443", "[::]:80" (IPv6 only), "unix:PATH" */
+	const char *address;
+	struct tls_server *tls; /* NULL: plain HTTP; outlives the server */
+	bool proxy;     /* a PROXY v1/v2 header comes first; who connects
+			 * must be trusted, if any trusted are given */
+	bool forwarded; /* X-Forwarded-For / Forwarded count, if ... */
+	const struct prefix *trusted; /* ... the peer is one of these; who
+				       * comes by a unix socket always is */
 	size_t ntrusted;
 	const struct http_app *const *apps; /* NULL-terminated, first match */
 	bool reuse_port;
@@ -127,7 +142,10 @@ struct http_listener_options {
 struct http_server;
 struct http_server *http_server_new(struct loop *, const struct http_limits *);
 
-/* Bind and listen. False: *why (in the arena) names address and reason. */
+/*
+ * Bind and listen; the options are copied. A stale unix socket is replaced,
+ * a live one is not. False: *why (in the arena) names address and reason.
+ */
 bool http_listen(struct http_server *, const struct http_listener_options *,
     struct arena *, const char **why);
 
