@@ -30,6 +30,7 @@ task_is_waiting(const struct task *t)
 void
 task_detach(struct task *t)
 {
+	struct arena *arena;
 	struct op *op;
 
 	while ((op = LIST_FIRST(&t->ops)) != NULL) {
@@ -42,6 +43,7 @@ void
 task_end(struct task *t)
 {
 	task_detach(t);
-	arena_destroy(t->arena);
-	t->arena = NULL;
+	arena = t->arena;
+	t->arena = NULL; /* t itself may live in there */
+	arena_destroy(arena);
 }

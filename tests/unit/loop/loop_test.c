@@ -183,6 +183,19 @@ ending_a_task_detaches_what_is_under_way(void **state)
 	assert_int_equal(freed, 1);
 }
 
+static void
+a_task_may_live_in_its_own_arena(void **state)
+{
+	struct task t, *inside;
+
+	(void)state;
+	task_init(&t);
+	inside = arena_new(t.arena, struct task);
+	inside->arena = t.arena;
+	LIST_INIT(&inside->ops);
+	task_end(inside);
+}
+
 int
 main(void)
 {
@@ -194,6 +207,7 @@ main(void)
 		T(a_timer_fires_once_and_can_be_stopped),
 		T(a_signal_arrives_on_the_loop),
 		T(ending_a_task_detaches_what_is_under_way),
+		T(a_task_may_live_in_its_own_arena),
 	};
 
 	return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
