@@ -89,9 +89,10 @@ struct pki_lint_profile {
 	const struct pki_cert *issuer;
 	const struct pki_names *names; /* the ordered ones, sorted */
 	struct str spki;               /* of the CSR */
-	int64_t max_lifetime;          /* seconds, counted as RFC 5280 does */
-	unsigned key_usage; /* exactly these; 0: any that fits the key */
-	unsigned eku;       /* exactly these; 0: PKI_EKU_SERVER at least */
+	struct str serial;    /* contents of the INTEGER; p is NULL: any */
+	int64_t max_lifetime; /* seconds, counted as RFC 5280 does */
+	unsigned key_usage;   /* exactly these; 0: any that fits the key */
+	unsigned eku;         /* exactly these; 0: PKI_EKU_SERVER at least */
 	bool must_staple, no_rev_avail;
 	/*
 	 * Made elsewhere: key usages that do not fit the key, a subject with

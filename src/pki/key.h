@@ -39,7 +39,8 @@ const char *pki_key_kind_name(enum pki_key_kind);
 /*
  * What a key is. False if it is of no kind above, an RSA key is not of 2048
  * to 4096 bits or its exponent is even, below 65537 or above 2^32 - 1; *why,
- * if why is not NULL, then says so (a constant sentence part).
+ * if why is not NULL, then says what
+ * it is instead ("an RSA key of less than 2048 bits").
  */
 bool pki_key_is(const EVP_PKEY *, enum pki_key_kind *, unsigned *bits,
     const char **why);
