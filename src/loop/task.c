@@ -30,7 +30,6 @@ task_is_waiting(const struct task *t)
 void
 task_detach(struct task *t)
 {
-	struct arena *arena;
 	struct op *op;
 
 	while ((op = LIST_FIRST(&t->ops)) != NULL) {
@@ -42,6 +41,8 @@ task_detach(struct task *t)
 void
 task_end(struct task *t)
 {
+	struct arena *arena;
+
 	task_detach(t);
 	arena = t->arena;
 	t->arena = NULL; /* t itself may live in there */
