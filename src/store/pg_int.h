@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the files of the PostgreSQL driver share.
+ *
+ *	pg.c		queues, the end of the turn, deadlines
+ *	pg_conn.c	one connection: comes up, breaks, comes up again
+ *	pg_send.c	batches onto the wire: alone, or in a group
+ *	pg_read.c	results off the wire, outcomes, rows
+ *	pg_url.c	connection parameters; names are resolved at start
+ *	pg_prepare.c	store_prepare: checks and migrations, may block
+ *
+ * On the wire (platform facts are in HACKING). Everything is a pipeline; a
+ * statement is prepared on a connection the first time it is used there.
+ *
+ * A batch alone is its statements and one Sync: PostgreSQL makes that one
+ * implicit transaction, committed when the Sync is answered.
+ *
+ * A group shares one commit, and so one fsync. A failing member must not take
+ * the others with it, and nothing may need to be sent twice, so:
+ *
+ *	BEGIN; SAVEPOINT s;
+ *	{ statements; RELEASE s; SAVEPOINT s; Sync; ROLLBACK TO s; } a member
+ *	COMMIT; Sync
+ *
+ * Inside a transaction a Sync only ends the skipping that follows an error. If
+ * a member fails, its RELEASE and SAVEPOINT are skipped and ROLLBACK TO undoes
+ * it; if not, ROLLBACK TO undoes nothing, for the savepoint is new. No member
+ * is told anything before the COMMIT is confirmed, not even that its guard was
+ * lost: it may have lost to a member that is not committed.
+ */
+#ifndef STORE_PG_INT_H
+#define STORE_PG_INT_H
+
+#include <libpq-fe.h>
+
+#include "store/store_int.h"
+
+enum {
+	PG_GROUP_MAX = 32,  /* batches to one commit */
+	PG_WRITE_DEPTH = 2, /* commits in flight on a connection: one is */
+			    /* worked on while the next is on its way */
+	PG_READ_DEPTH = 32, /* read-only batches in flight on a connection */
+	PG_PARAMS_MAX = 64, /* of a connection string */
+	PG_SERVER_MIN = 140000,
+};
+
+/* The driver's own statements, numbered behind those of the catalog. */
+enum pg_own { PG_BEGIN, PG_SAVEPOINT, PG_RELEASE, PG_UNDO, PG_COMMIT, PG_OWN };
+
+/* What the next result on a connection belongs to. */
+enum pg_expect_kind {
+	EXPECT_PREPARE,      /* n: slot of the statement; b: who wanted it */
+	EXPECT_PREPARE_SYNC, /* the Sync behind it */
+	EXPECT_STMT,         /* n: index in batch b */
+	EXPECT_OWN,          /* n: enum pg_own */
+	EXPECT_MEMBER_SYNC,  /* end of one member of a group */
+	EXPECT_SYNC,         /* end of a batch alone, or of a group */
+};
+
+struct pg_expect {
+	enum pg_expect_kind kind;
+	unsigned n;
+	struct batch *b;
+};
+
+enum pg_state {
+	PG_OFF,        /* waits for its timer, then connects */
+	PG_CONNECTING, /* PQconnectPoll goes on when its event fires */
+	PG_UP,         /* in pipeline mode */
+};
+
+struct pg_conn {
+	struct pg *pg;
+	enum pg_state state;
+	bool reader;
+	bool stale;   /* reconnect as soon as nothing is in flight */
+	bool refused; /* the unit whose end we wait for did not commit */
+	PGconn *conn;
+	struct event rd, wr; /* CONNECTING: rd is the one event */
+	struct timer timer;  /* OFF: try again. CONNECTING: give up. */
+	unsigned failures;   /* in a row, for the backoff */
+
+	struct batch_list waiting; /* writers only */
+	struct batch_list sent;    /* in the order of their results */
+	unsigned units;            /* groups and lone batches in flight */
+
+	struct pg_expect *expect; /* a ring */
+	size_t first, n, room;
+	bool *prepared; /* by slot */
+	char why[256];  /* what the server said at the end */
+};
+
+struct pg {
+	struct store store;
+	struct pg_params *params;
+	struct arena *arena; /* of params */
+	struct pg_conn *conns;
+	unsigned nconns, nwriters; /* writers first */
+	struct batch_list reads;   /* waiting for any reader */
+	struct turn_hook hook;
+	struct timer tick; /* looks for what is late */
+	unsigned next;     /* writer of the next batch without a key */
+	bool troubled;     /* a failure to connect was logged */
+};
+
+/* ---- pg_url.c */
+
+/* NULL-terminated arrays for PQconnectStartParams. */
+struct pg_params {
+	const char *keys[PG_PARAMS_MAX + 1];
+	const char *values[PG_PARAMS_MAX + 1];
+	unsigned n;
+};
+
+/*
+ * From a connection string or URI: names resolved (may block), our settings
+ * added. deadline is the store's: the timeouts of a session lie below it; 0 for
+ * a session that migrates. On failure *why.
+ */
+struct pg_params *pg_params_new(struct arena *, const char *url,
+    int64_t deadline, const char **why);
+const char *pg_get_param(const struct pg_params *, const char *key);
+void pg_set_param(struct pg_params *, const char *key, const char *value);
+
+/* The text of an error on one line, in the arena. */
+const char *pg_error(struct arena *, const char *);
+
+/* ---- pg_prepare.c */
+bool pg_prepare(struct arena *, const struct store_options *,
+    enum store_migrate, const char **why);
+
+/* ---- pg.c */
+
+/* There is something to send, or room to send it. */
+void pg_wake(struct pg *);
+
+/* Let b (in no queue) wait again, by its age. */
+void pg_requeue(struct pg *, struct batch *b);
+
+/* Let b wait again, to be sent alone; or end it if that was done before. */
+void pg_try_again(struct pg *, struct batch *b);
+
+/* ---- pg_conn.c */
+void pg_conn_init(struct pg_conn *, struct pg *, bool reader);
+void pg_conn_release(struct pg_conn *);
+
+/* Begin to connect. */
+void pg_conn_start(struct pg_conn *);
+
+/*
+ * The connection is of no use any more. What is in flight is unknown, or
+ * waits again if it only reads. A new one is tried soon.
+ */
+void pg_conn_drop(struct pg_conn *, const char *why);
+
+/* Send what libpq has gathered; the rest goes when the socket takes it. */
+void pg_conn_flush(struct pg_conn *);
+
+/* Numbers in c->prepared: statements, guards, our own. */
+unsigned pg_nslots(const struct pg *);
+
+/* Add to the ring of what is expected. */
+
+void pg_expect(struct pg_conn *, enum pg_expect_kind, unsigned n,
+    struct batch *);
+
+/* ---- pg_send.c */
+
+/* Where c->prepared has this statement. */
+unsigned pg_slot(const struct pg_conn *, const struct batch *,
+    const struct batch_stmt *);
+
+/* Queue a unit in libpq. False: drop the connection. */
+bool pg_send_alone(struct pg_conn *, struct batch *);
+bool pg_send_group(struct pg_conn *, struct batch **, unsigned n);
+
+/* ---- pg_read.c */
+
+/* Take every result that is here. False: drop the connection, see *why. */
+bool pg_read(struct pg_conn *, const char **why);
+
+size_t pg_nrows(const struct batch_stmt *);
+uint64_t pg_affected(const struct batch_stmt *);
+bool pg_is_null(const struct batch_stmt *, size_t row, unsigned col);
+struct str pg_get_str(const struct batch_stmt *, size_t row, unsigned col);
+int64_t pg_get_int(const struct batch_stmt *, size_t row, unsigned col);
+void pg_clear(struct batch_stmt *);
+
+#endif
