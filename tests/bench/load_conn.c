@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One client connection on the loop: connect, handshake, then a request and
+ * its reply, again and again.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "load_conn.h"
+
+enum conn_state {
+	CONN_CLOSED,     /* no socket */
+	CONN_CONNECTING, /* TCP is on its way */
+	CONN_HANDSHAKE,  /* TLS */
+	CONN_OPEN,       /* busy with a request, or waiting for one */
+};
+
+struct conn {
+	struct loop *loop;
+	const struct origin *origin;
+	const struct conn_handler *handler;
+	void *arg;
+	int64_t timeout;
+	enum conn_state state;
+	bool busy; /* a request is under way */
+	int fd;
+	struct wire *wire;
+	struct event readable, writable;
+	struct timer deadline;
+	struct deferred failure;
+	char why[256];
+	char *out; /* the request */
+	size_t out_len, out_at;
+	bool got_bytes; /* of the reply */
+	unsigned opened;
+	struct reader reader;
+};
+
+static void conn_open(struct conn *);
+static void conn_close(struct conn *);
+static void conn_fail(struct conn *, const char *doing, const char *why);
+static void conn_ready(evutil_socket_t, short, void *);
+static void conn_late(void *);
+static void tell_failure(void *);
+
+struct conn *
+conn_new(struct loop *l, const struct origin *o, int64_t timeout,
+    const struct conn_handler *handler, void *arg)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+
+	if (c == NULL || (c->out = malloc(REQUEST_MAX)) == NULL)
+		abort();
+	c->loop = l;
+	c->origin = o;
+	c->timeout = timeout;
+	c->handler = handler;
+	c->arg = arg;
+	c->fd = -1;
+	timer_init(&c->deadline, l, conn_late, c);
+	deferred_init(&c->failure, tell_failure, c);
+	return c;
+}
+
+void
+conn_free(struct conn *c)
+{
+	if (c == NULL)
+		return;
+	conn_close(c);
+	loop_undefer(c->loop, &c->failure);
+	reader_release(&c->reader);
+	free(c->out);
+	free(c);
+}
+
+unsigned
+conn_opened(const struct conn *c)
+{
+	return c->opened;
+}
+
+/* Put the request into c->out; false if it is too large. */
+static bool
+write_request(struct conn *c, const struct request *q)
+{
+	size_t max = REQUEST_MAX;
+	int n;
+
+	n = snprintf(c->out, max,
+	    "%s " STR_FMT " HTTP/1.1\r\nHost: " STR_FMT
+	    "\r\nUser-Agent: certloop-bench\r\n",
+	    q->method, STR_ARG(q->path), STR_ARG(c->origin->authority));
+	if (n < 0 || (size_t)n >= max)
+		return false;
+	c->out_len = (size_t)n;
+	if (q->content_type != NULL)
+		n = snprintf(c->out + c->out_len, max - c->out_len,
+		    "Content-Type: %s\r\nContent-Length: %zu\r\n\r\n",
+		    q->content_type, q->body.n);
+	else
+		n = snprintf(c->out + c->out_len, max - c->out_len, "\r\n");
+	if (n < 0 || (size_t)n + q->body.n >= max - c->out_len)
+		return false;
+	c->out_len += (size_t)n;
+	if (q->body.n > 0)
+		memcpy(c->out + c->out_len, q->body.p, q->body.n);
+	c->out_len += q->body.n;
+	return true;
+}
+
+/* Send what there is to send. */
+static void
+conn_write(struct conn *c)
+{
+	size_t n;
+
+	while (c->out_at < c->out_len) {
+		switch (wire_write(c->wire, c->out + c->out_at,
+		    c->out_len - c->out_at, &n)) {
+		case WIRE_OK:
+			c->out_at += n;
+			break;
+		case WIRE_WRITE:
+			event_add(&c->writable, NULL);
+			return;
+		case WIRE_READ:
+			return;
+		default:
+			conn_fail(c, "sending", wire_error(c->wire));
+			return;
+		}
+	}
+}
+
+void
+conn_request(struct conn *c, const struct request *q)
+{
+	c->busy = true;
+	c->out_at = c->out_len = 0;
+	c->got_bytes = false;
+	reader_start(&c->reader, strcmp(q->method, "HEAD") == 0);
+	timer_start(&c->deadline, c->timeout);
+	if (!write_request(c, q))
+		conn_fail(c, "writing the request", "it is too large");
+	else if (c->state == CONN_CLOSED)
+		conn_open(c);
+	else
+		conn_write(c);
+}
+
+static void
+conn_open(struct conn *c)
+{
+	const struct sockaddr *sa = (const struct sockaddr *)&c->origin->addr;
+	struct event_base *base = loop_base(c->loop);
+	int one = 1;
+
+	c->fd = socket(sa->sa_family,
+	    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (c->fd < 0) {
+		conn_fail(c, "making a socket", strerror(errno));
+		return;
+	}
+	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	event_assign(&c->readable, base, c->fd, EV_READ | EV_PERSIST,
+	    conn_ready, c);
+	event_assign(&c->writable, base, c->fd, EV_WRITE, conn_ready, c);
+	c->wire = wire_new(c->origin, c->fd);
+	c->state = CONN_CONNECTING;
+	c->opened++;
+	if (connect(c->fd, sa, c->origin->addr_len) != 0 &&
+	    errno != EINPROGRESS) {
+		conn_fail(c, "connecting", strerror(errno));
+		return;
+	}
+	event_add(&c->writable, NULL);
+}
+
+static void
+conn_close(struct conn *c)
+{
+	timer_stop(&c->deadline);
+	if (c->state == CONN_CLOSED)
+		return;
+	c->state = CONN_CLOSED;
+	event_del(&c->readable);
+	event_del(&c->writable);
+	wire_free(c->wire);
+	c->wire = NULL;
+	close(c->fd);
+	c->fd = -1;
+}
+
+/* Close it and tell the owner, from the top of the loop. */
+static void
+conn_fail(struct conn *c, const char *doing, const char *why)
+{
+	snprintf(c->why, sizeof(c->why), "%s: %s", doing, why);
+	conn_close(c);
+	loop_defer(c->loop, &c->failure);
+}
+
+static void
+tell_failure(void *arg)
+{
+	struct conn *c = arg;
+
+	c->busy = false;
+	c->handler->failed(c->arg, c->why);
+}
+
+static void
+conn_late(void *arg)
+{
+	conn_fail(arg, "waiting for the reply", "no end of it in time");
+}
+
+static void
+finish_reply(struct conn *c)
+{
+	timer_stop(&c->deadline);
+	if (!c->reader.reply.keep_alive)
+		conn_close(c);
+	c->busy = false;
+	c->handler->replied(c->arg, &c->reader.reply);
+}
+
+/* A close between two requests is the server's right. */
+static void
+peer_closed(struct conn *c)
+{
+	if (!c->busy)
+		conn_close(c);
+	else if (c->got_bytes && reader_end(&c->reader) == READER_DONE)
+		finish_reply(c);
+	else
+		conn_fail(c, "waiting for the reply",
+		    "the server closed the connection");
+}
+
+static void
+conn_read(struct conn *c)
+{
+	static char p[SOCKET_READ];
+	enum wire_result r;
+	size_t n;
+
+	while ((r = wire_read(c->wire, p, sizeof(p), &n)) == WIRE_OK) {
+		if (!c->busy) {
+			conn_close(c); /* nobody asked: go on with a new one */
+			return;
+		}
+		c->got_bytes = true;
+		switch (reader_feed(&c->reader, p, n)) {
+		case READER_MORE:
+			break;
+		case READER_DONE:
+			finish_reply(c);
+			return;
+		case READER_BAD:
+			conn_fail(c, "reading the reply", "it is not HTTP/1.1");
+			return;
+		}
+	}
+	if (r == WIRE_EOF)
+		peer_closed(c);
+	else if (r == WIRE_ERROR && c->busy)
+		conn_fail(c, "reading the reply", wire_error(c->wire));
+	else if (r == WIRE_ERROR)
+		conn_close(c);
+	else if (r == WIRE_WRITE)
+		event_add(&c->writable, NULL);
+}
+
+/* TCP is through, or not. */
+static bool
+check_connected(struct conn *c)
+{
+	socklen_t len = sizeof(int);
+	int e = 0;
+
+	getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &e, &len);
+	if (e != 0) {
+		conn_fail(c, "connecting", strerror(e));
+		return false;
+	}
+	c->state = CONN_HANDSHAKE;
+	event_add(&c->readable, NULL);
+	return true;
+}
+
+static void
+conn_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)fd;
+	if (c->state == CONN_CONNECTING && !check_connected(c))
+		return;
+	if (c->state == CONN_HANDSHAKE) {
+		switch (wire_handshake(c->wire)) {
+		case WIRE_OK:
+			c->state = CONN_OPEN;
+			conn_write(c);
+			break;
+		case WIRE_WRITE:
+			event_add(&c->writable, NULL);
+			return;
+		case WIRE_READ:
+			return;
+		default:
+			conn_fail(c, "handshake", wire_error(c->wire));
+		}
+		return;
+	}
+	if (c->state == CONN_OPEN && (what & EV_WRITE) != 0)
+		conn_write(c);
+	if (c->state == CONN_OPEN && (what & EV_READ) != 0)
+		conn_read(c);
+}
