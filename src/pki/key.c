@@ -305,10 +305,15 @@ pki_is_canonical_spki(const EVP_PKEY *key, struct str spki)
 {
 	uint8_t storage[PKI_SPKI_MAX];
 	CBB cbb;
+	bool ok;
 
 	CBB_init_fixed(&cbb, storage, sizeof(storage));
-	return EVP_marshal_public_key(&cbb, key) && CBB_flush(&cbb) &&
+	ok = EVP_marshal_public_key(&cbb, key) && CBB_flush(&cbb) &&
 	    str_eq(spki, str_make(CBB_data(&cbb), CBB_len(&cbb)));
+	CBB_cleanup(&cbb);
+	if (!ok)
+		ERR_clear_error();
+	return ok;
 }
 
 void
