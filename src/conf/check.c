@@ -267,7 +267,9 @@ is_local_only(const struct conf *c)
 	for (size_t i = 0; i < c->nlisteners; i++) {
 		const struct conf_listener *s = &c->listeners[i];
 
-		if (s->address.path.p != NULL || s->proxy || s->forwarded ||
+		if (s->address.path.p != NULL || s->proxy || s->forwarded)
+			return false;
+		if (s->address.text.p != NULL &&
 		    !addr_is_loopback(s->address.addr))
 			return false;
 	}

@@ -222,7 +222,10 @@ struct conf_entry {
 const struct conf_entry *conf_entries(struct arena *, const struct conf *,
     size_t *n);
 
-/* The whole configuration as a file that loads again, passwords masked. */
+/*
+ * The whole configuration as a file that loads again: what was given, and
+ * defaults commented out. Passwords are masked.
+ */
 void conf_write(struct buf *out, const struct conf *);
 
 struct conf_change {

@@ -107,9 +107,9 @@ write_section(void *arg, const struct conf_kind *kind, const void *section)
 		struct str value = print_value(a, &kind->rows[i], section);
 
 		if (value.n > 0)
-			buf_printf(out, "%s%s = " STR_FMT "%s\n", indent,
-			    kind->rows[i].name, STR_ARG(value),
-			    at->lines[i] != 0 ? "" : "\t# default");
+			buf_printf(out, "%s%s%s = " STR_FMT "\n", indent,
+			    at->lines[i] != 0 ? "" : "#", kind->rows[i].name,
+			    STR_ARG(value));
 	}
 	if (kind->name[0] != '\0')
 		buf_str(out, STR("}\n"));

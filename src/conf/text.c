@@ -65,28 +65,28 @@ blank(struct scan *s, const char *end)
 			*s->p = ' ';
 }
 
-/* ${NAME} or ${NAME:-DEFAULT}: libconfuse fills it in. */
+/* ${NAME} or ${NAME:-DEFAULT}, in one line: libconfuse fills it in. */
 static bool
 scan_variable(struct scan *s)
 {
-	const char *end = strchr(s->p, '}');
-	struct str name;
-	char *text;
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "abcdefghijklmnopqrstuvwxyz_0123456789";
+	const char *start = s->p + 2, *end = strpbrk(start, "}\n");
+	size_t n = strspn(start, letters);
+	const char *name = str_cstr(s->l->arena, str_make(start, n));
 
-	if (end == NULL) {
-		conf_error(s->l, s->line, "\"${\" without \"}\"");
+	if (end == NULL || *end != '}' || n == 0 ||
+	    (start[n] != '}' && strncmp(start + n, ":-", 2) != 0)) {
+		conf_error(s->l, s->line,
+		    "\"${\" begins ${NAME} or ${NAME:-DEFAULT}");
 		return false;
 	}
-	name = str_make(s->p + 2, (size_t)(end - s->p) - 2);
-	text = str_cstr(s->l->arena, name);
-	if (strstr(text, ":-") == NULL && getenv(text) == NULL)
+	if (start[n] == '}' && getenv(name) == NULL)
 		conf_error(s->l, s->line,
 		    "the environment has no variable %s; set it, or write "
 		    "${%s:-DEFAULT}",
-		    conf_shown(s->l->arena, name).p,
-		    conf_shown(s->l->arena, name).p);
-	for (; s->p <= end; s->p++)
-		s->line += *s->p == '\n';
+		    name, name);
+	s->p += end + 1 - s->p;
 	return true;
 }
 

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: ISC */
+/* What depends on several options, and the rule about open profiles. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "try.h"
+
+/* A listener of kind acme on loopback, and what else it is given. */
+#define WITH(options) "listener x { address = \"127.0.0.1:1\" " options " }\n"
+#define FILES "certificate = /etc/passwd key = /etc/passwd"
+
+static void
+wants_a_listener_of_kind_acme(void **state)
+{
+	static const char message[] =
+	    "error: f: no listener of kind acme; for example: listener acme { "
+	    "address = \"127.0.0.1:14000\" }\n";
+
+	try_bad(*state, "", message);
+	try_bad(*state, "\n\n", message);
+	try_bad(*state,
+	    "listener s { kind = status address = \"127.0.0.1:1\" }", message);
+	try_bad(*state, "\n\nlistener x { }",
+	    "error: f:3: listener x needs an address, for example address = "
+	    "\"127.0.0.1:443\"\n");
+}
+
+static void
+wants_certificate_and_key_in_pairs(void **state)
+{
+	struct try *t = *state;
+	const struct conf *c;
+
+	c = try_good(t, WITH(FILES));
+	assert_int_equal(c->listeners[0].certificate.n, 1);
+	c = try_good(t,
+	    WITH("certificate = { /etc/passwd, /etc/group }\n"
+		 "key = { /etc/passwd, /etc/group }"));
+	assert_str(c->listeners[0].key.v[1], "/etc/group");
+	try_bad(t, WITH("\ncertificate = /etc/passwd"),
+	    "error: f:2: listener x: 1 files in certificate but 0 in key; "
+	    "each certificate needs its key\n");
+	try_bad(t, WITH("\nkey = /etc/passwd"),
+	    "error: f:2: listener x: 0 files in certificate but 1 in key; "
+	    "each certificate needs its key\n");
+	try_bad(t, WITH(FILES "\nnames = a.example"),
+	    "error: f:2: listener x: names is for the certificate that the "
+	    "daemon makes, but certificate is given\n");
+	try_bad(t, WITH("\ntls = no\n" FILES),
+	    "error: f:2: listener x: certificate, names and client_ca need "
+	    "tls = yes\n");
+}
+
+static void
+wants_client_auth_to_be_whole(void **state)
+{
+	struct try *t = *state;
+	const struct conf *c;
+
+	c = try_good(t, WITH("client_auth = require client_ca = /etc/passwd"));
+	assert_int_equal(c->listeners[0].client_auth, CONF_CLIENT_REQUIRE);
+	try_bad(t, WITH("client_auth = ask"),
+	    "error: f:1: listener x: client_auth needs client_ca\n");
+	try_bad(t, WITH("client_ca = /etc/passwd"),
+	    "error: f:1: listener x: client_ca does nothing without "
+	    "client_auth = ask or require\n");
+}
+
+static void
+wants_to_know_who_may_speak_for_clients(void **state)
+{
+	struct try *t = *state;
+
+	try_bad(t, WITH("\nproxy = yes"),
+	    "error: f:2: listener x: proxy needs trusted_proxies, or anyone "
+	    "could claim any address\n"
+	    "error: f: profile default would give whoever reaches this server "
+	    "a certificate for any name: set allowed_suffixes or "
+	    "allowed_cidrs, or listen on loopback only (public_url too, no "
+	    "proxy, no unix socket), or say open = yes\n");
+	try_bad(t, WITH("forwarded = yes") "profile p { allowed_suffixes = a }",
+	    "error: f:1: listener x: forwarded needs trusted_proxies, or "
+	    "anyone could claim any address\n");
+	try_bad(t, WITH("trusted_proxies = 10.0.0.0/8"),
+	    "error: f:1: listener x: trusted_proxies does nothing without "
+	    "proxy or forwarded\n");
+	/* whoever can open a unix socket is trusted */
+	(void)try_good(t,
+	    "listener x { address = \"unix:/x\" proxy = yes }\n"
+	    "profile p { allowed_suffixes = a }");
+}
+
+static void
+tells_ports_from_unix_sockets(void **state)
+{
+	struct try *t = *state;
+	const struct conf *c;
+
+	c = try_good(t,
+	    WITH("") "listener u { address = \"unix:/x\" "
+		     "tls = yes mode = 0660 }\n"
+		     "profile p { allowed_suffixes = a }");
+	assert_true(c->listeners[0].tls);
+	assert_true(c->listeners[1].tls);
+	c = try_good(t,
+	    WITH("") "listener u { address = \"unix:/x\" }\n"
+		     "profile p { allowed_suffixes = a }");
+	assert_false(c->listeners[1].tls);
+	try_bad(t, WITH("mode = 0600"),
+	    "error: f:1: listener x: mode is for unix sockets only\n");
+	try_bad(t,
+	    "listener u { address = \"unix:/x\" reuse_port = yes }\n"
+	    "profile p { allowed_suffixes = a }",
+	    "error: f:1: listener u: reuse_port is for ports, not for unix "
+	    "sockets\n");
+}
+
+static void
+refuses_an_address_that_is_taken(void **state)
+{
+	struct try *t = *state;
+
+	try_bad(t,
+	    WITH("") "listener y { kind = status\n"
+		     "address = \"127.0.0.1:1\" }",
+	    "error: f:3: listener y: listener x has this address already\n");
+	(void)try_good(t,
+	    "listener a { address = \"[::1]:0\" }\n"
+	    "listener b { address = \"[::1]:0\" }");
+}
+
+static void
+wants_issuers_to_be_whole(void **state)
+{
+	struct try *t = *state;
+
+	(void)try_good(t, ACME "issuer i { " FILES " chain = /etc/group }");
+	try_bad(t, ACME "issuer i { key = /etc/passwd }",
+	    "error: f:2: issuer i: certificate and key need each other; "
+	    "without both the daemon makes a CA of its own\n");
+	try_bad(t, ACME "issuer i { chain = /etc/passwd }",
+	    "error: f:2: issuer i: chain needs certificate and key\n");
+}
+
+static void
+wants_profiles_to_name_what_there_is(void **state)
+{
+	struct try *t = *state;
+
+	try_bad(t, ACME "profile p {\nissuer = vault }",
+	    "error: f:3: profile p: there is no issuer vault; there is "
+	    "local\n");
+	try_bad(t, ACME "issuer a { } issuer b { }\nprofile p { }",
+	    "error: f:3: profile p needs an issuer, one of a, b\n");
+	try_bad(t, ACME "default_profile = q profile p { } profile r { }",
+	    "error: f:2: default_profile: there is no profile q; there is p, "
+	    "r\n");
+	try_bad(t, ACME "profile p { } profile r { }",
+	    "error: f: default_profile: there is no profile default; there "
+	    "is p, r\n");
+	try_bad(t, ACME "profile p { server_auth = no }",
+	    "error: f:2: profile p: a certificate is for servers "
+	    "(server_auth), clients (client_auth) or both\n");
+}
+
+static void
+refuses_what_this_version_cannot_do(void **state)
+{
+	struct try *t = *state;
+
+	try_bad(t, ACME "profile p { auth_mode = challenge }",
+	    "error: f:2: profile p: this version cannot validate challenges "
+	    "yet; only auth_mode = trust_authenticated works\n");
+	try_bad(t, ACME "profile p { eab_required = yes }",
+	    "error: f:2: profile p: this version cannot enforce external "
+	    "account bindings yet; restrict the profile by allowed_suffixes "
+	    "or allowed_cidrs instead\n");
+}
+
+/* ---- open profiles */
+
+#define REFUSED(line)                                                          \
+	"error: f:" line "profile p would give whoever reaches this server a " \
+	"certificate for any name: set allowed_suffixes or allowed_cidrs, or " \
+	"listen on loopback only (public_url too, no proxy, no unix socket), " \
+	"or say open = yes\n"
+
+static void
+lets_an_open_profile_run_on_loopback_only(void **state)
+{
+	static const char *const local[] = {
+		"listener x { address = \"127.0.0.1:1\" }",
+		"listener x { address = \"127.9.9.9:1\" }",
+		"listener x { address = \"[::1]:1\" }",
+		"public_url = https://localhost listener x { address = "
+		"\"[::1]:1\" }",
+		"public_url = https://a.localhost listener x { address = "
+		"\"[::1]:1\" }",
+		"public_url = https://127.0.0.1 listener x { address = "
+		"\"[::1]:1\" }",
+	};
+	static const char *const open[] = {
+		"listener x { address = \"0.0.0.0:1\" }",
+		"listener x { address = \"[::]:1\" }",
+		"listener x { address = \"10.1.1.1:1\" }",
+		"listener x { address = \"unix:/x\" }",
+		"listener x { address = \"127.0.0.1:1\" proxy = yes "
+		"trusted_proxies = 127.0.0.1 }",
+		"listener x { address = \"127.0.0.1:1\" forwarded = yes "
+		"trusted_proxies = 127.0.0.1 }",
+		"listener x { address = \"127.0.0.1:1\" } listener y { kind = "
+		"status address = \"0.0.0.0:1\" }",
+		"public_url = https://localhost listener x { address = "
+		"\"0.0.0.0:1\" }",
+	};
+	struct try *t = *state;
+
+	for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++)
+		(void)try_good(t,
+		    str_printf(t->arena, "%s\nprofile p { }", local[i]).p);
+	for (size_t i = 0; i < sizeof(open) / sizeof(open[0]); i++)
+		try_bad(t, str_printf(t->arena, "%s\nprofile p { }", open[i]).p,
+		    REFUSED("2: "));
+}
+
+static void
+counts_the_public_url_as_a_way_in(void **state)
+{
+	assert_null(try_load(*state,
+	    "public_url = https://ca.example\n" ACME "profile p { }"));
+	assert_non_null(strstr(try_messages(*state), REFUSED("3: ")));
+	/* a name that only looks local */
+	assert_null(try_load(*state,
+	    "public_url = https://localhost.example\n" ACME "profile p { }"));
+	assert_non_null(strstr(try_messages(*state), REFUSED("3: ")));
+}
+
+static void
+lets_a_profile_with_bounds_run_anywhere(void **state)
+{
+	struct try *t = *state;
+
+	(void)try_good(t,
+	    "listener x { address = \"0.0.0.0:1\" }\n"
+	    "profile p { allowed_suffixes = a.example }");
+	(void)try_good(t,
+	    "listener x { address = \"0.0.0.0:1\" }\n"
+	    "profile p { allowed_cidrs = 10.0.0.0/8 }");
+	/* to deny a few names bounds nothing */
+	try_bad(t,
+	    "listener x { address = \"0.0.0.0:1\" }\n"
+	    "profile p { denied_suffixes = a.example }",
+	    REFUSED("2: "));
+}
+
+static void
+warns_of_an_open_profile_that_was_asked_for(void **state)
+{
+	struct try *t = *state;
+
+	assert_non_null(try_load(t,
+	    "listener x { address = \"0.0.0.0:1\" }\n"
+	    "profile p { open = yes }"));
+	assert_string_equal(try_messages(t),
+	    "warning: f:2: profile p is open: whoever reaches this server "
+	    "gets a certificate for any name\n");
+	assert_int_equal(t->errors.nerrors, 0);
+	assert_non_null(
+	    try_load(t, ACME "profile p { open = yes allowed_suffixes = a }"));
+	assert_string_equal(try_messages(t),
+	    "warning: f:2: profile p: open does nothing: the profile is not "
+	    "open\n");
+}
+
+static void
+warns_of_an_external_url_without_trusted_peers(void **state)
+{
+	struct try *t = *state;
+
+	assert_non_null(try_load(t,
+	    "public_url = https://ca.example\n" ACME
+	    "profile p { allowed_suffixes = a }"));
+	assert_string_equal(try_messages(t),
+	    "warning: f:1: public_url: no listener has trusted_proxies; if a "
+	    "balancer stands before this server, all clients share its "
+	    "address\n");
+	(void)try_good(t,
+	    "public_url = https://ca.example\n" WITH(
+		"forwarded = yes trusted_proxies = 10.0.0.0/8") "profile p { "
+								"allowed_"
+								"suffixes = a "
+								"}");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TRY(wants_a_listener_of_kind_acme),
+		TRY(wants_certificate_and_key_in_pairs),
+		TRY(wants_client_auth_to_be_whole),
+		TRY(wants_to_know_who_may_speak_for_clients),
+		TRY(tells_ports_from_unix_sockets),
+		TRY(refuses_an_address_that_is_taken),
+		TRY(wants_issuers_to_be_whole),
+		TRY(wants_profiles_to_name_what_there_is),
+		TRY(refuses_what_this_version_cannot_do),
+		TRY(lets_an_open_profile_run_on_loopback_only),
+		TRY(counts_the_public_url_as_a_way_in),
+		TRY(lets_a_profile_with_bounds_run_anywhere),
+		TRY(warns_of_an_open_profile_that_was_asked_for),
+		TRY(warns_of_an_external_url_without_trusted_peers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
