@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: ISC
+"""The parts of tests/bench/run: each starts what it measures, loads it, and
+adds to the figures; the table is written at the end."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import peers
+import servers
+import table
+
+ORDERS = int(os.environ.get("BENCH_ORDERS", "10000"))
+CONNECTIONS = int(os.environ.get("BENCH_CONNECTIONS", "32"))
+REQUESTS = int(os.environ.get("BENCH_REQUESTS", "100000"))
+
+SERVER = ["taskset", "-c", "0"]
+CLIENT = ["taskset", "-c", "1"]
+
+
+class Bench:
+    """One run: where things are, and what was found."""
+
+    def __init__(self, build, directory, out):
+        self.build = build
+        self.directory = directory
+        self.out = out
+        self.floor = None       # microseconds of bare crypto an issuance
+        self.issuances = {}     # server: report, with more members
+        self.unsigned = {}      # (scenario, server): report
+        self.good = True
+        self.stack = contextlib.ExitStack()
+        self._postgres = None
+
+    def fail(self, text):
+        self.good = False
+        print(f"FAILED: {text}", file=self.out)
+
+    @property
+    def postgres(self):
+        """A cluster as Debian configures it, but with a socket of its own."""
+        if self._postgres is None:
+            self._postgres = servers.Postgres(
+                {"autovacuum": "on", "shared_buffers": "128MB"})
+            self.stack.callback(self._postgres.remove)
+            self._postgres.start()
+        return self._postgres
+
+    def load(self, url, ca, pid, *options):
+        """Run acme_load; its report."""
+        done = subprocess.run(
+            [*CLIENT, str(self.build / "tests/bench/acme_load"), "--json",
+             "--ca", str(ca), "--pid", str(pid), *map(str, options), url],
+            stdout=subprocess.PIPE, text=True)
+        report = json.loads(done.stdout)
+        if done.returncode != 0:
+            self.fail(f"{url}: {report['failed']} failed; "
+                      f"{report['errors']} {report.get('given_up', '')}")
+        return report
+
+    @contextlib.contextmanager
+    def certloopd(self, store=None):
+        """A server that serves one open trust profile, over TLS."""
+        name = store.engine if store else "sqlite"
+        server = servers.Certloopd(self.build, self.directory / name,
+                                   store=store, wrapper=SERVER)
+        try:
+            yield server.start()
+        finally:
+            server.remove()
+
+
+def run_micro(bench):
+    """Each bench_* that was built; the floor comes from bench_crypto."""
+    env = {**os.environ, "CERTLOOP_TEST_PG": bench.postgres.new_store().url}
+    programs = sorted(
+        p for p in (bench.build / "tests/bench").glob("bench_*")
+        if os.access(p, os.X_OK) and not p.suffix)
+    for program in programs:
+        print(f"\n{program.name}", file=bench.out)
+        done = subprocess.run([*CLIENT, str(program)], env=env, text=True,
+                              stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, cwd=bench.directory)
+        print(done.stdout, end="", file=bench.out)
+        if done.returncode != 0:
+            bench.fail(f"{program.name}: exit status {done.returncode}")
+        found = re.search(r"(?m)^.*\bfloor\b\D*?([0-9.]+) us\b", done.stdout)
+        if found:
+            bench.floor = float(found.group(1))
+
+
+def sum_of(metrics, name):
+    """The sum of all series of a metric."""
+    return sum(v for k, v in metrics.items() if k.split("{")[0] == name)
+
+
+def issue(bench, name, server):
+    """Full issuances against a certloopd."""
+    before = server.metrics()
+    report = bench.load(f"{server.profile_url()}/directory", server.root,
+                        server.pid, "-n", ORDERS, "-c", CONNECTIONS)
+    after = server.metrics()
+    units = max(report["done"], 1)
+    for key, metric in (("trips", "certloop_store_batches_total"),
+                        ("commits", "certloop_store_commits_total")):
+        spent = sum_of(after, metric) - sum_of(before, metric)
+        report[key] = spent / units
+    issued = sum_of(after, "certloop_certificates_issued_total") - \
+        sum_of(before, "certloop_certificates_issued_total")
+    if issued != report["done"]:
+        bench.fail(f"{name}: {report['done']} certificates came, "
+                   f"{issued:.0f} were issued")
+    bench.issuances[name] = report
+
+
+def run_sqlite(bench):
+    with bench.certloopd() as server:
+        issue(bench, "sqlite", server)
+
+
+def run_postgres(bench):
+    with bench.certloopd(bench.postgres.new_store()) as server:
+        issue(bench, "postgres", server)
+
+
+def run_pebble(bench):
+    """Pebble validates always; its polls and challenges are counted in."""
+    if not shutil.which("pebble"):
+        print("\npebble is not installed: left out", file=bench.out)
+        return
+    with peers.pebble(bench.directory, SERVER) as (url, ca, pid):
+        bench.issuances["pebble"] = bench.load(
+            url, ca, pid, "-n", min(ORDERS, 500), "-c", 8, "--poll", 10)
+
+
+def ask(bench, name, url, ca, pid):
+    for scenario in ("directory", "new-nonce"):
+        bench.unsigned[scenario, name] = bench.load(
+            url, ca, pid, "-n", REQUESTS, "-c", CONNECTIONS, "--scenario",
+            scenario)
+
+
+def run_unsigned(bench):
+    """nginx serves what certloopd says, byte for byte but for its port."""
+    with bench.certloopd() as server:
+        url = f"{server.profile_url()}/directory"
+        ask(bench, "certloopd", url, server.root, server.pid)
+        web = server.web()
+        directory = web.get(url)
+        nonce = web.request("HEAD", directory.json["newNonce"])
+        web.close()
+    if not shutil.which("nginx"):
+        print("\nnginx is not installed: left out", file=bench.out)
+        return
+    with peers.nginx(bench.directory, SERVER, url, directory,
+                     nonce) as (url, ca, pid):
+        ask(bench, "nginx", url, ca, pid)
+
+
+RUN = {
+    "micro": run_micro,
+    "sqlite": run_sqlite,
+    "postgres": run_postgres,
+    "pebble": run_pebble,
+    "unsigned": run_unsigned,
+}
+
+ALL = list(RUN)
+
+
+def run(names, build, directory, out):
+    """Run the parts and write the table; True if all went well."""
+    bench = Bench(build, directory, out)
+    with bench.stack:
+        for name in names:
+            print(f"... {name}", file=sys.stderr)
+            RUN[name](bench)
+    table.write(bench)
+    return bench.good

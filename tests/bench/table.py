@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: ISC
+"""The table that tests/bench/run prints."""
+
+
+def ms(report, request, figure):
+    """A latency in milliseconds, or a dash."""
+    found = report["requests"].get(request)
+    return f"{found[figure] / 1000:.2f}" if found else "-"
+
+
+def number(value, digits=1):
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def write_rows(out, head, rows):
+    """The first column to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in [head, *rows])
+              for i in range(len(head))]
+    for row in [head, *rows]:
+        cells = [row[0].ljust(widths[0])]
+        cells += [c.rjust(w) for c, w in zip(row[1:], widths[1:])]
+        print("  ".join(cells).rstrip(), file=out)
+
+
+def write_issuances(bench):
+    names = list(bench.issuances)
+    reports = list(bench.issuances.values())
+
+    def row(title, figure):
+        return [title, *map(figure, reports)]
+
+    def ratio(r):
+        if bench.floor is None:
+            return "-"
+        return f"{r['server']['cpu_us'] / bench.floor:.2f}"
+
+    first = reports[0]
+    print(f"\nFull issuance over TLS, {first['connections']} connections, "
+          f"{first['accounts']} accounts, P-256 everywhere\n"
+          f"Bare crypto of one: {number(bench.floor)} us", file=bench.out)
+    rows = [
+        row("issuances", lambda r: str(r["done"])),
+        row("failed", lambda r: str(r["failed"])),
+        row("issuances a second", lambda r: number(r["rate"])),
+        row("server CPU us", lambda r: number(r["server"]["cpu_us"])),
+        row("  of it user", lambda r: number(r["server"]["user_us"])),
+        row("  of it system", lambda r: number(r["server"]["system_us"])),
+        row("  to bare crypto", ratio),
+        row("server core busy %",
+            lambda r: number(100 * r["server"]["share"], 0)),
+        row("client core busy %",
+            lambda r: number(100 * r["client"]["share"], 0)),
+        row("RSS MB at 10 %",
+            lambda r: number(r["server"]["rss_warm_kib"] / 1024)),
+        row("RSS MB at the end",
+            lambda r: number(r["server"]["rss_end_kib"] / 1024)),
+        row("store round trips", lambda r: number(r.get("trips"), 2)),
+        row("store commits", lambda r: number(r.get("commits"), 3)),
+        row("badNonce retried", lambda r: str(r["bad_nonce_retries"])),
+    ]
+    for request in ("new-order", "finalize", "certificate"):
+        for figure in ("p50", "p99", "max"):
+            rows.append(row(f"{request} {figure} ms",
+                            lambda r, q=request, f=figure: ms(
+                                r, q, f"{f}_us")))
+    write_rows(bench.out, ["", *names], rows)
+
+
+def write_unsigned(bench):
+    rows = []
+    for (scenario, name), r in bench.unsigned.items():
+        other = bench.unsigned.get((scenario, "nginx"))
+        cpu = r["server"]["cpu_us"]
+        ratio = "-"
+        if name != "nginx" and other:
+            ratio = f"{cpu / other['server']['cpu_us']:.2f}"
+        rows.append([f"{scenario} {name}", number(r["rate"], 0),
+                     number(cpu), ratio, ms(r, scenario, "p50_us"),
+                     ms(r, scenario, "p99_us"), str(r["failed"])])
+    print("\nUnsigned requests over TLS, the same answers from both",
+          file=bench.out)
+    write_rows(bench.out, ["", "a second", "CPU us", "to nginx", "p50 ms",
+                           "p99 ms", "failed"], rows)
+
+
+def write(bench):
+    if bench.issuances:
+        write_issuances(bench)
+    if bench.unsigned:
+        write_unsigned(bench)
