@@ -178,6 +178,10 @@ def run(names, build, directory, out):
     with bench.stack:
         for name in names:
             print(f"... {name}", file=sys.stderr)
-            RUN[name](bench)
+            try:
+                RUN[name](bench)
+            except (AssertionError, OSError, ValueError,
+                    subprocess.SubprocessError) as e:
+                bench.fail(f"{name}: {e}")
     table.write(bench)
     return bench.good
