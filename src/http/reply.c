@@ -154,15 +154,11 @@ log_request(struct request *rq, unsigned status, size_t bytes, int64_t usec,
 	log_end(&l);
 }
 
-/* The task was detached, if anything was under way; the arena goes. */
 static void
 end(struct request *rq)
 {
-	struct arena *a = rq->req.task.arena;
-
 	rq->req.conn->rq = NULL;
-	task_detach(&rq->req.task);
-	arena_destroy(a); /* rq lived in it */
+	task_end(&rq->req.task); /* rq lived in its arena */
 }
 
 void

@@ -54,8 +54,8 @@ bool task_is_waiting(const struct task *);
 void task_detach(struct task *);
 
 /*
- * Detach every operation, destroy the arena. A task that lives in its own
- * arena does it in two steps: task_detach, then arena_destroy.
+ * Detach every operation, destroy the arena, in which the task itself may
+ * live.
  */
 void task_end(struct task *);
 
