@@ -146,15 +146,10 @@ missing_problem(struct areq *q, const struct account_request *ar)
 	if (ar->only_existing)
 		return problem_new(q->arena, PROBLEM_ACCOUNT_DOES_NOT_EXIST,
 		    "this key has no account here");
-	if (c->terms_of_service.text.p != NULL && !ar->agreed) {
-		req_add_header(q->req, "Link",
-		    str_printf(q->arena,
-			"<" STR_FMT ">;rel=\"terms-of-service\"",
-			STR_ARG(c->terms_of_service.text)));
+	if (c->terms_of_service.text.p != NULL && !ar->agreed)
 		return problem_new(q->arena, PROBLEM_USER_ACTION_REQUIRED,
 		    "the terms of service must be agreed to: " STR_FMT,
 		    STR_ARG(c->terms_of_service.text));
-	}
 	if (q->profile->conf->contact_required &&
 	    (ar->contacts.p == NULL || ar->contacts.n <= 2))
 		return problem_new(q->arena, PROBLEM_INVALID_CONTACT,
@@ -163,18 +158,30 @@ missing_problem(struct areq *q, const struct account_request *ar)
 }
 
 static enum step
+refuse_missing(struct areq *q, const struct problem *pr)
+{
+	if (pr->type == PROBLEM_USER_ACTION_REQUIRED)
+		req_add_header(q->req, "Link",
+		    str_printf(q->arena,
+			"<" STR_FMT ">;rel=\"terms-of-service\"",
+			STR_ARG(q->setup->conf->terms_of_service.text)));
+	return acme_fail(q, pr);
+}
+
+static enum step
 new_account_answer(void *arg, const struct store_result *r)
 {
 	struct areq *q = arg;
 	struct account_request *ar = q->state;
-	unsigned last = missing_problem(q, ar) == NULL ? 1 : 0;
+	const struct problem *missing = missing_problem(q, ar);
+	unsigned last = missing == NULL ? 1 : 0;
 	struct account_view v;
 	bool made;
 
 	if (r->status != STORE_OK)
 		return acme_fail(q, r->problem);
 	if (store_nrows(r, last) == 0)
-		return acme_fail(q, missing_problem(q, ar));
+		return refuse_missing(q, missing);
 	v = (struct account_view){
 		.id = store_get_str(r, last, 0, ACCOUNT_BY_KEY_ID),
 		.status = store_get_str(r, last, 0, ACCOUNT_BY_KEY_STATUS),
@@ -184,10 +191,11 @@ new_account_answer(void *arg, const struct store_result *r)
 	};
 	if (!str_is(v.status, "valid"))
 		return acme_fail(q,
-		    problem_new(q->arena, PROBLEM_UNAUTHORIZED,
+		    problem_new(q->arena, PROBLEM_DEACTIVATED,
 			"the account of this key is " STR_FMT,
 			STR_ARG(v.status)));
 	made = str_eq(v.id, ar->id);
+	acme_log(q, "account", v.id);
 	if (made)
 		metrics_add(METRIC_accounts_created, 1);
 	return reply_account(q, made ? 201 : 200, &v);

@@ -274,6 +274,15 @@ acme_fail(struct areq *q, const struct problem *pr)
 	return req_fail(q->req, pr);
 }
 
+void
+acme_log(struct areq *q, const char *key, struct str value)
+{
+	struct str had = q->req->log_context;
+
+	q->req->log_context = str_printf(q->arena, STR_FMT "%s%s=" STR_FMT,
+	    STR_ARG(had), had.n > 0 ? " " : "", key, STR_ARG(value));
+}
+
 /* Foreign objects look the same as missing ones. */
 enum step
 acme_not_found(struct areq *q)

@@ -127,6 +127,9 @@ enum step gate_start(struct areq *);
  */
 enum step acme_recheck(struct areq *, enum step (*why)(struct areq *));
 
+/* Add key=value to the request's one log line. */
+void acme_log(struct areq *, const char *key, struct str value);
+
 /* A step for acme_recheck: there is no such object (of this account). */
 enum step acme_not_found(struct areq *);
 

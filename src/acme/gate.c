@@ -114,7 +114,7 @@ gate_start(struct areq *q)
 static const struct problem *
 bad_signature(struct areq *q)
 {
-	return problem_new(q->arena, PROBLEM_MALFORMED,
+	return problem_new(q->arena, PROBLEM_UNAUTHORIZED,
 	    "the signature does not verify");
 }
 
@@ -215,7 +215,7 @@ read_account(struct areq *q, const struct store_result *r)
 		return problem_new(q->arena, PROBLEM_ACCOUNT_DOES_NOT_EXIST,
 		    "there is no account " STR_FMT, STR_ARG(q->jws.kid));
 	if (!str_is(store_get_str(r, 0, 0, ACCOUNT_GET_STATUS), "valid"))
-		return problem_new(q->arena, PROBLEM_UNAUTHORIZED,
+		return problem_new(q->arena, PROBLEM_DEACTIVATED,
 		    "the account is " STR_FMT,
 		    STR_ARG(store_get_str(r, 0, 0, ACCOUNT_GET_STATUS)));
 	if (jwk_parse_text(q->arena, store_get_str(r, 0, 0, ACCOUNT_GET_JWK),
@@ -288,6 +288,8 @@ gate_verified(struct areq *q)
 	const struct problem *pr;
 
 	q->state = NULL;
+	if (q->account.n > 0)
+		acme_log(q, "account", q->account);
 	if ((pr = check_signature(q)) != NULL ||
 	    (pr = parse_payload(q)) != NULL)
 		return refuse(q, n, pr);

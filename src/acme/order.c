@@ -388,6 +388,7 @@ order_reply(struct areq *q, unsigned status, const struct store_result *r,
 	struct str url = acme_url(q->arena, q->profile, "order", id);
 	struct str state = store_get_str(r, st, 0, ORDER_GET_STATUS);
 
+	acme_log(q, "order", id);
 	json_open_object(w, NULL);
 	json_str(w, "status", state);
 	write_dates(w, q->arena, r, st);

@@ -212,6 +212,55 @@ static const yajl_callbacks callbacks = {
 	.yajl_end_array = on_close,
 };
 
+/* The four digits behind "\\u" at s, or -1. */
+static int
+read_escape(struct str s)
+{
+	int v = 0;
+
+	if (s.n < 6 || s.p[0] != '\\' || s.p[1] != 'u')
+		return -1;
+	for (size_t i = 2; i < 6; i++) {
+		char c = s.p[i];
+		int digit = c >= '0' && c <= '9' ? c - '0' :
+		    (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ?
+						   (c | 0x20) - 'a' + 10 :
+						   -1;
+
+		if (digit < 0)
+			return -1;
+		v = v << 4 | digit;
+	}
+	return v;
+}
+
+/* yajl turns half of a surrogate pair into a question mark; we refuse it. */
+static bool
+has_lone_surrogate(struct str s)
+{
+	int v;
+
+	for (; s.n > 1; s = str_skip(s, 1)) {
+		size_t at = str_find(s, '\\');
+
+		s = str_skip(s, at);
+		if ((v = read_escape(s)) < 0) {
+			s = str_skip(s, 1); /* and the letter behind it */
+			continue;
+		}
+		if (v >= 0xdc00 && v <= 0xdfff)
+			return true;
+		s = str_skip(s, 5);
+		if (v < 0xd800 || v > 0xdbff)
+			continue;
+		v = read_escape(str_skip(s, 1));
+		if (v < 0xdc00 || v > 0xdfff)
+			return true;
+		s = str_skip(s, 6);
+	}
+	return false;
+}
+
 const struct json *
 json_parse(struct arena *a, struct str s, const char **why)
 {
@@ -229,6 +278,11 @@ json_parse(struct arena *a, struct str s, const char **why)
 	if (!ok && why != NULL)
 		*why = r->why;
 	yajl_free(h);
+	if (ok && has_lone_surrogate(s)) {
+		if (why != NULL)
+			*why = "a JSON string holds half of a character";
+		return NULL;
+	}
 	return ok ? r->root : NULL;
 }
 

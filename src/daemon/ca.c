@@ -29,7 +29,7 @@ ca_paths_of(struct arena *a, const struct conf *c)
 bool
 ca_exists(const struct ca_paths *p)
 {
-	return access(p->certificate, F_OK) == 0 && access(p->key, F_OK) == 0;
+	return access(p->certificate, F_OK) == 0 || access(p->key, F_OK) == 0;
 }
 
 static const char *

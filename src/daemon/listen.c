@@ -112,13 +112,34 @@ daemon_listen(struct daemon *d, const char **why)
 	return listen_admin(d, why);
 }
 
-/* Same listeners (others need a restart), new files. */
+/* Can every listener use its files? Nothing is changed. */
+static bool
+check_tls(struct daemon *d, const struct conf *c, struct arena *a,
+    const char **why)
+{
+	struct tls_server_options o;
+	struct tls_server *s;
+
+	for (size_t i = 0; i < d->nlisteners; i++) {
+		if (d->listeners[i].tls == NULL)
+			continue;
+		o = tls_options(a, &c->listeners[i]);
+		if ((s = tls_server_new(&o, a, why)) == NULL)
+			return false;
+		tls_server_free(s);
+	}
+	return true;
+}
+
+/* Same listeners (others need a restart), new files: all or none. */
 bool
 daemon_reload_tls(struct daemon *d, const struct conf *c, struct arena *a,
     const char **why)
 {
 	struct tls_server_options o;
 
+	if (!check_tls(d, c, a, why))
+		return false;
 	for (size_t i = 0; i < d->nlisteners; i++) {
 		if (d->listeners[i].tls == NULL)
 			continue;

@@ -39,12 +39,21 @@ static const struct option long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
+/* The process ends here: nothing is flushed but what was said. */
+static _Noreturn void
+end(enum daemon_exit code)
+{
+	fflush(stdout);
+	log_flush();
+	_exit((int)code);
+}
+
 static _Noreturn void
 die(enum daemon_exit code, const char *what, const char *why)
 {
 	fprintf(stderr, "certloopd: %s%s%s\n", what, why[0] != '\0' ? ": " : "",
 	    why);
-	exit((int)code);
+	end(code);
 }
 
 static enum mode
@@ -100,7 +109,7 @@ load_config(struct arena *a, const struct daemon_options *o)
 	if (e->dropped > 0)
 		fprintf(stderr, "certloopd: and %zu more\n", e->dropped);
 	if (c == NULL)
-		exit(EXIT_CONFIG);
+		end(EXIT_CONFIG);
 	return c;
 }
 
@@ -148,6 +157,7 @@ ensure_ca(struct arena *a, const struct conf *c)
 	struct ca_paths p = ca_paths_of(a, c);
 	const char *why;
 
+	/* half of a CA is not replaced: loading it says what is missing */
 	if (!needs_own_ca(c) || ca_exists(&p))
 		return;
 	if (!uses_sqlite(c))
@@ -278,17 +288,17 @@ main(int argc, char **argv)
 	d.conf = load_config(conf_arena, &d.options);
 	if (mode == MODE_TEST) {
 		puts("the configuration is fine");
-		return EXIT_OK;
+		end(EXIT_OK);
 	}
 	if (mode == MODE_INIT_CA) {
 		init_ca(d.arena, d.conf);
-		return EXIT_OK;
+		end(EXIT_OK);
 	}
 	make_data_dir(d.conf);
 	if (mode == MODE_MIGRATE) {
 		prepare_store(d.arena, d.conf, STORE_MIGRATE);
 		puts("the schema is up to date");
-		return EXIT_OK;
+		end(EXIT_OK);
 	}
 	log_set(
 	    &(struct log_options){ .level = (enum log_level)d.conf->log_level,

@@ -17,7 +17,9 @@
 #include "log/log.h"
 #include "sched/sched.h"
 
-enum { TTL = 15, RENEW = 5, RETRY = 1 /* seconds */, PATIENCE = 20 };
+/* Seconds. A holder on this machine that lives is given time to stop; one that
+ * we know nothing of, until its lease is over. */
+enum { TTL = 15, RENEW = 5, RETRY = 1, PATIENCE_HERE = 3, PATIENCE = 20 };
 
 struct single {
 	struct daemon *d;
@@ -89,15 +91,23 @@ name_ourselves(struct arena *a)
 	    STR_ARG(begin_of_process(a, pid)));
 }
 
+/* Is this holder a process of our own machine? */
+static bool
+is_here(struct arena *a, struct str holder)
+{
+	return str_eq(str_cut(&holder, '/'), name_machine(a));
+}
+
 /* Do we know that this holder is dead? */
 static bool
 is_dead(struct arena *a, struct str holder)
 {
-	struct str rest = holder, machine = str_cut(&rest, '/');
-	struct str pid = str_cut(&rest, '/');
+	struct str rest = holder, pid;
 	uint64_t n;
 
-	return str_eq(machine, name_machine(a)) && str_u64(pid, &n) &&
+	(void)str_cut(&rest, '/');
+	pid = str_cut(&rest, '/');
+	return is_here(a, holder) && str_u64(pid, &n) &&
 	    !str_eq(begin_of_process(a, pid), rest);
 }
 
@@ -153,11 +163,13 @@ on_holder(void *arg, const struct store_result *r)
 {
 	struct single *s = arg;
 	struct arena *a = s->task.arena;
-	bool late = loop_mono(s->d->loop) - s->began > PATIENCE * WHEN_SECOND;
+	int64_t patience = PATIENCE;
 	struct str holder;
 	struct batch *b;
 
 	if (r->status == STORE_OK && store_nrows(r, 0) > 0) {
+		if (is_here(a, store_get_str(r, 0, 0, LEASE_GET_HOLDER)))
+			patience = PATIENCE_HERE;
 		holder = str_dup(a, store_get_str(r, 0, 0, LEASE_GET_HOLDER));
 		if (is_dead(a, holder)) {
 			b = store_new_batch(s->d->store, &s->task,
@@ -168,7 +180,7 @@ on_holder(void *arg, const struct store_result *r)
 			return store_send_batch(b, on_released, s);
 		}
 	}
-	if (late) {
+	if (loop_mono(s->d->loop) - s->began > patience * WHEN_SECOND) {
 		daemon_fail(s->d, EXIT_STORE, "cannot start",
 		    r->status == STORE_OK ?
 			"another certloopd works on this store: stop it, or "

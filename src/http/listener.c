@@ -194,7 +194,8 @@ explain(struct arena *a, const char *address, int error)
 		    .p;
 	if (error == EADDRINUSE)
 		return str_printf(a,
-		    "cannot listen on %s: something else does already", address)
+		    "cannot listen on %s: %s (something else listens there)",
+		    address, strerror(error))
 		    .p;
 	return str_printf(a, "cannot listen on %s: %s", address,
 	    strerror(error))

@@ -206,9 +206,11 @@ read_header(const struct reader *r)
 	if ((pr = check_extensions(r)) != NULL || (pr = read_alg(r)) != NULL ||
 	    (pr = read_key(r)) != NULL || (pr = read_nonce(r)) != NULL)
 		return pr;
-	if (!read_text(r->out->header, "url", JWS_URL_MAX, &r->out->url))
+	/* an empty one is there, and wrong: RFC 8555 section 6.4 */
+	r->out->url = json_get_str(r->out->header, "url");
+	if (r->out->url.p == NULL || r->out->url.n > JWS_URL_MAX)
 		return malformed(r,
-		    "lacks a \"url\" of 1 to 2048 bytes in "
+		    "lacks a \"url\" of at most 2048 bytes in "
 		    "its header");
 	return NULL;
 }

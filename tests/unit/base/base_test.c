@@ -199,6 +199,9 @@ json_reads_a_document(void **state)
 	assert_int_equal(a->child->next->num, -2);
 	assert_str(json_get_str(json_get(j, "b"), "c"), "d");
 	assert_null(json_get(j, "z"));
+	j = json_parse(*state, STR("\"\\ud83d\\udd11 \\\\ud800\""), NULL);
+	assert_non_null(j);
+	assert_str(j->str, "\xf0\x9f\x94\x91 \\ud800");
 	assert_null(json_get_str(j, "a").p);
 }
 
@@ -208,7 +211,9 @@ json_refuses_what_is_not_one_strict_value(void **state)
 	static const char *const bad[] = { "", "{", "{}{}", "{\"a\":1,\"a\":2}",
 		"[1,]", "{\"a\":}", "nul", "\"\xff\"", "\"a\\u0000b\"",
 		"[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]",
-		"{\"\\u0061\":1,\"a\":2}", "/**/{}", "01", "'a'" };
+		"{\"\\u0061\":1,\"a\":2}", "/**/{}", "01", "'a'", "\"\\ud800\"",
+		"\"\\udc00\"", "\"\\ud800x\"", "\"\\\\\\udbff\"",
+		"\"\\ud83d\\ud83d\"" };
 	const char *why;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
