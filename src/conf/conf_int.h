@@ -174,6 +174,7 @@ struct conf_loader {
 	size_t nopens;
 	struct conf_block top, *blocks, **last;
 	struct str data_dir;
+	int data_dir_line;
 	struct conf *conf;
 };
 

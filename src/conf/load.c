@@ -114,7 +114,8 @@ tell_bad(struct conf_loader *l, const struct conf_block *b,
 		hint = "; a value does not end with \";\"";
 	conf_error(l, line,
 	    "%s%s" STR_FMT "%s%s = \"" STR_FMT "\": " STR_FMT "%s",
-	    b->kind->name, b->name.n > 0 ? " " : "", STR_ARG(b->name),
+	    b->kind->name, b->name.n > 0 ? " " : "",
+	    STR_ARG(conf_shown(l->arena, b->name)),
 	    b->kind->name[0] != '\0' ? ": " : "", v->row->name, STR_ARG(shown),
 	    STR_ARG(v->why), hint);
 }
@@ -183,7 +184,12 @@ set_field(struct conf_loader *l, const struct conf_block *b, void *section,
 		.n = type->is_list && def.n == 0 ? 0 : 1 };
 	if (def.n == 0 && !type->is_list)
 		return; /* not given: zero */
-	if (!type->parse(&v, field)) {
+	if (type->parse(&v, field))
+		return;
+	if (strcmp(v.v[0].p, row->def) != 0) {
+		/* what comes of data_dir will not do */
+		tell_bad(l, b, &v, l->data_dir_line);
+	} else {
 		fprintf(stderr, "default of option %s: " STR_FMT "\n",
 		    row->name, STR_ARG(v.why));
 		abort(); /* a .def file is wrong; a test would have told */
@@ -286,7 +292,7 @@ load_all(struct conf_loader *l)
 	l->data_dir = str_from(conf_kinds[CONF_TOP].rows[0].def);
 	for (const struct conf_item *i = l->top.items; i != NULL; i = i->next)
 		if (i->row == &conf_kinds[CONF_TOP].rows[0])
-			l->data_dir = i->value;
+			l->data_dir = i->value, l->data_dir_line = i->line;
 	set_fields(l, &l->top, c);
 	c->path = str_dup(l->arena, str_from(l->file));
 	load_single(l, CONF_STORE, &c->store);

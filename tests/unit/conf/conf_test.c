@@ -22,7 +22,7 @@ loads_what_the_file_says(void **state)
 	    "caa_identities = { CA.example.com, \"b.example\", }\n"
 	    "store { url = \"postgresql://u@h/db\" connections = 8 }\n"
 	    "store { queue = 5 }\n"
-	    "http { header_max = 4K body_max = 1m }\n"
+	    "http { header_max = 4K idle_timeout = 2M }\n"
 	    "listener web {\n"
 	    "\taddress = \"[0:0::1]:8443\" # a comment\n"
 	    "\ttls = off\n"
@@ -49,7 +49,7 @@ loads_what_the_file_says(void **state)
 	assert_int_equal(c->store.connections, 8);
 	assert_int_equal(c->store.queue, 5);
 	assert_int_equal(c->http.header_max, 4096);
-	assert_int_equal(c->http.body_max, 1 << 20);
+	assert_int_equal(c->http.idle_timeout, 2 * WHEN_MINUTE);
 	assert_int_equal(c->nlisteners, 2);
 	assert_str(s->at.name, "web");
 	assert_int_equal(s->at.line, 11);

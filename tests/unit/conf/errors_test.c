@@ -379,6 +379,10 @@ bounds_sections_lists_and_values(void **state)
 	    try_load(t, str_printf(t->arena, "admin_socket = %s", big).p));
 	assert_non_null(strstr(try_messages(t),
 	    "x...\": has 4999 bytes, at most 107 will do"));
+	/* also where a default follows from it */
+	assert_null(
+	    try_load(t, str_printf(t->arena, "\ndata_dir = %s", big).p));
+	assert_non_null(strstr(try_messages(t), "f:2: admin_socket = \"xxx"));
 	assert_null(try_load(t, str_printf(t->arena, "%s = 1", big).p));
 	assert_true(strlen(try_messages(t)) < 200);
 	assert_null(conf_load_text(t->arena, "f",
