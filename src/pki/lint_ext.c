@@ -280,7 +280,12 @@ lint_aia(struct lint *l, CBS value, bool critical)
 		    CBS_len(&access) != 0 || !is_url(&url))
 			return "authorityInfoAccess has an entry that is no "
 			       "http or https URL";
-		l->has_ocsp |= str_eq(der_str(&oid), STR(OID_AIA_OCSP));
+		if (str_eq(der_str(&oid), STR(OID_AIA_OCSP)))
+			l->has_ocsp = true;
+		else if (!str_eq(der_str(&oid), STR(OID_AIA_ISSUERS)) &&
+		    !l->profile->remote)
+			return "authorityInfoAccess has an entry that is "
+			       "neither OCSP nor caIssuers";
 	}
 	return NULL;
 }
