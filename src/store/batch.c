@@ -156,6 +156,14 @@ store_drop_batch(struct batch *b)
 	batch_free(b);
 }
 
+static void
+forget_done(struct batch *b)
+{
+	TAILQ_REMOVE(&b->store->done, b, entry);
+	loop_undefer(b->store->loop, &b->done);
+	batch_free(b);
+}
+
 /* The task has ended: tell nobody. What was only to be read need not be. */
 static void
 batch_detach(struct op *op)
@@ -164,8 +172,7 @@ batch_detach(struct op *op)
 
 	b->task = NULL;
 	if (b->state == BATCH_DONE) {
-		loop_undefer(b->store->loop, &b->done);
-		batch_free(b);
+		forget_done(b);
 	} else if (b->state == BATCH_WAITING && b->read_only) {
 		b->store->driver->forget(b->store, b);
 		batch_abandon(b);
@@ -233,6 +240,7 @@ batch_finish(struct batch *b, enum store_status status, const char *cause)
 		.failed = b->failed,
 		.rows = &b->rows,
 	};
+	TAILQ_INSERT_TAIL(&st->done, b, entry);
 	loop_defer(st->loop, &b->done);
 }
 
@@ -273,12 +281,24 @@ batch_abandon(struct batch *b)
 	batch_free(b);
 }
 
+void
+batch_abandon_done(struct store *st)
+{
+	struct batch *b;
+
+	while ((b = TAILQ_FIRST(&st->done)) != NULL) {
+		op_done(&b->op);
+		forget_done(b);
+	}
+}
+
 /* From the top of the loop. */
 static void
 batch_answer(void *arg)
 {
 	struct batch *b = arg;
 
+	TAILQ_REMOVE(&b->store->done, b, entry);
 	op_done(&b->op);
 	b->fn(b->arg, &b->result);
 	batch_free(b);

@@ -163,7 +163,9 @@ pg_requeue(struct pg *pg, struct batch *b)
 void
 pg_try_again(struct pg *pg, struct batch *b)
 {
-	if (b->tries++ > 0 || loop_mono(pg->store.loop) >= b->send_until) {
+	bool in_vain = b->alone && b->tries++ > 0;
+
+	if (in_vain || loop_mono(pg->store.loop) >= b->send_until) {
 		batch_note(b, 0, STORE_DOWN, "it was not run");
 		batch_finish_noted(b);
 		return;
@@ -202,10 +204,11 @@ compare_keys(const void *a, const void *b)
 static unsigned
 take_group(struct pg_conn *c, struct batch **group)
 {
-	unsigned n = 0;
+	bool groups = loop_mono(c->pg->store.loop) >= c->alone_until;
+	unsigned n = 0, max = groups ? PG_GROUP_MAX : 1;
 	struct batch *b;
 
-	while (n < PG_GROUP_MAX && (b = TAILQ_FIRST(&c->waiting)) != NULL) {
+	while (n < max && (b = TAILQ_FIRST(&c->waiting)) != NULL) {
 		if (b->alone && n > 0)
 			break;
 		TAILQ_REMOVE(&c->waiting, b, entry);

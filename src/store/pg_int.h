@@ -18,7 +18,7 @@
  * A group shares one commit, and so one fsync. A failing member must not take
  * the others with it, and nothing may need to be sent twice, so:
  *
- *	BEGIN; SAVEPOINT s;
+ *	BEGIN; SET LOCAL lock_timeout; SAVEPOINT s;
  *	{ statements; RELEASE s; SAVEPOINT s; Sync; ROLLBACK TO s; } a member
  *	COMMIT; Sync
  *
@@ -27,6 +27,12 @@
  * it; if not, ROLLBACK TO undoes nothing, for the savepoint is new. No member
  * is told anything before the COMMIT is confirmed, not even that its guard was
  * lost: it may have lost to a member that is not committed.
+ *
+ * A group keeps the locks of all its members until it commits, so two groups
+ * that lock the same rows in different orders get in each other's way, though
+ * no two batches do. Keys keep that from happening where rows belong to one
+ * key. Where it happens all the same a member waits for a short time only and
+ * is then tried again alone, and its connection makes no groups for a while.
  */
 #ifndef STORE_PG_INT_H
 #define STORE_PG_INT_H
@@ -42,10 +48,20 @@ enum {
 	PG_READ_DEPTH = 32, /* read-only batches in flight on a connection */
 	PG_PARAMS_MAX = 64, /* of a connection string */
 	PG_SERVER_MIN = 140000,
+	PG_ALONE_TIME = 1000 * 1000, /* usec without groups after trouble */
+	PG_PATIENCE_PART = 100, /* of the deadline a member waits for a lock */
 };
 
 /* The driver's own statements, numbered behind those of the catalog. */
-enum pg_own { PG_BEGIN, PG_SAVEPOINT, PG_RELEASE, PG_UNDO, PG_COMMIT, PG_OWN };
+enum pg_own {
+	PG_BEGIN,
+	PG_PATIENCE,
+	PG_SAVEPOINT,
+	PG_RELEASE,
+	PG_UNDO,
+	PG_COMMIT,
+	PG_OWN
+};
 
 /* What the next result on a connection belongs to. */
 enum pg_expect_kind {
@@ -83,6 +99,7 @@ struct pg_conn {
 	struct batch_list waiting; /* writers only */
 	struct batch_list sent;    /* in the order of their results */
 	unsigned units;            /* groups and lone batches in flight */
+	int64_t alone_until;       /* no groups before this moment */
 
 	struct pg_expect *expect; /* a ring */
 	size_t first, n, room;
@@ -137,7 +154,9 @@ void pg_wake(struct pg *);
 /* Let b (in no queue) wait again, by its age. */
 void pg_requeue(struct pg *, struct batch *b);
 
-/* Let b wait again, to be sent alone; or end it if that was done before. */
+/*
+ * Let b wait again, to be sent alone; or end it, if it was sent alone twice.
+ */
 void pg_try_again(struct pg *, struct batch *b);
 
 /* ---- pg_conn.c */

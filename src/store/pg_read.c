@@ -80,6 +80,8 @@ note_error(struct pg_conn *c, struct batch *b, unsigned stmt,
 		return;
 	}
 	c->stale = c->stale || m->stale;
+	if (m->again && !b->alone)
+		c->alone_until = loop_mono(c->pg->store.loop) + PG_ALONE_TIME;
 	b->again = m->again;
 	batch_note(b, stmt, m->status,
 	    str_printf(b->arena, "%s: %s (SQLSTATE %s)", s->def->name,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* PostgreSQL: batches into libpq's buffer (the scheme is in pg_int.h). */
 #include <endian.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "store/pg_int.h"
@@ -14,6 +15,7 @@ static const struct {
 	const char *name, *text;
 } own[PG_OWN] = {
 	[PG_BEGIN] = { "own_begin", "BEGIN" },
+	[PG_PATIENCE] = { "own_patience", NULL }, /* see prepare_own */
 	[PG_SAVEPOINT] = { "own_savepoint", "SAVEPOINT s" },
 	[PG_RELEASE] = { "own_release", "RELEASE s" },
 	[PG_UNDO] = { "own_undo", "ROLLBACK TO s" },
@@ -119,11 +121,17 @@ prepare_batch(struct pg_conn *c, struct batch *b)
 static bool
 prepare_own(struct pg_conn *c)
 {
+	int64_t ms = c->pg->store.deadline / 1000 / PG_PATIENCE_PART;
+	char patience[64];
+
+	(void)snprintf(patience, sizeof(patience),
+	    "SET LOCAL lock_timeout = %d", ms > 0 ? (int)ms : 1);
 	for (unsigned i = 0; i < PG_OWN; i++) {
 		unsigned slot = 2 * c->pg->store.catalog->nstmts + i;
 
 		if (!c->prepared[slot] &&
-		    !prepare(c, slot, NULL, own[i].name, own[i].text, 0, NULL))
+		    !prepare(c, slot, NULL, own[i].name,
+			own[i].text != NULL ? own[i].text : patience, 0, NULL))
 			return false;
 	}
 	return true;
@@ -226,7 +234,8 @@ pg_send_group(struct pg_conn *c, struct batch **group, unsigned n)
 	for (unsigned i = 0; i < n; i++)
 		if (!prepare_batch(c, group[i]))
 			return false;
-	if (!send_own(c, PG_BEGIN) || !send_own(c, PG_SAVEPOINT))
+	if (!send_own(c, PG_BEGIN) || !send_own(c, PG_PATIENCE) ||
+	    !send_own(c, PG_SAVEPOINT))
 		return false;
 	for (unsigned i = 0; i < n; i++)
 		if (!send_member(c, group[i]))

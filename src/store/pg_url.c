@@ -218,7 +218,7 @@ set_options(struct pg_params *p, struct arena *a, int64_t deadline)
 		    " -c statement_timeout=%" PRId64
 		    " -c idle_in_transaction_session_timeout=%" PRId64
 		    " -c client_connection_check_interval=%" PRId64,
-		    given, ms / 5, ms * 2 / 5, ms * 2 / 5, ms / 5)
+		    given, ms / 10, ms * 2 / 5, ms * 2 / 5, ms / 5)
 			    .p;
 	given = str_printf(a,
 	    "%s -c default_transaction_isolation=read\\ committed", given)

@@ -51,6 +51,7 @@ store_init(struct store *st, const struct store_driver *driver, struct loop *l,
 	st->catalog = o->catalog;
 	st->queue_max = o->queue_max;
 	st->deadline = o->deadline;
+	TAILQ_INIT(&st->done);
 	for (unsigned i = 0; i < STORE_STATUS_COUNT; i++)
 		st->outcomes[i] = metrics_child(FAMILY_store_batches,
 		    status_name[i]);
@@ -93,6 +94,7 @@ store_free(struct store *st)
 	if (st == NULL)
 		return;
 	metrics_off_collect(collect, st);
+	batch_abandon_done(st);
 	st->driver->close(st);
 }
 

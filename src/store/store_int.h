@@ -100,7 +100,7 @@ struct batch {
 
 	/* the driver's */
 	struct pg_conn *home; /* where it waits, if it writes */
-	unsigned tries;       /* times that it was tried in vain */
+	unsigned tries;       /* times that it was sent alone in vain */
 	bool alone;           /* not in a group */
 	bool last;            /* closes its group */
 	bool skipped; /* a statement was not run as another one failed */
@@ -136,8 +136,11 @@ void batch_note(struct batch *, unsigned stmt, enum store_status,
 /* Forget results and complaints: to be tried again. */
 void batch_reset(struct batch *);
 
-/* Without a callback, for store_free. */
+/* End a batch that is WAITING or SENT without a callback. */
 void batch_abandon(struct batch *);
+
+/* The same for all that are DONE. */
+void batch_abandon_done(struct store *);
 
 /* ---- drivers */
 struct store {
@@ -145,7 +148,8 @@ struct store {
 	const struct sql_catalog *catalog;
 	struct loop *loop;
 	unsigned queue_max;
-	unsigned depth; /* batches WAITING or SENT */
+	unsigned depth;         /* batches WAITING or SENT */
+	struct batch_list done; /* DONE, callback deferred */
 	int64_t deadline;
 	uint64_t seq;
 	struct metrics_child *outcomes[STORE_STATUS_COUNT];

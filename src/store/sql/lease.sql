@@ -12,7 +12,7 @@ WHERE leases.until <= now_us() OR leases.holder = excluded.holder
 RETURNING fence;
 
 -- name: lease_get  args: name text  cols: holder, fence, until, now
-SELECT holder, fence, until, now_us() FROM leases WHERE name = $1;
+SELECT holder, fence, until, now_us() AS now FROM leases WHERE name = $1;
 
 -- name: lease_release  args: name text, holder text
 UPDATE leases SET until = now_us() WHERE name = $1 AND holder = $2;

@@ -37,7 +37,7 @@ WHERE o.id = $1 AND o.account = $2 AND o.profile = $3
 -- Why a guarded statement found no row.
 -- name: order_explain  args: id text, account text, profile text  cols: id, status, identifiers, authzs, not_before, not_after, expires, error, certificate, csr, names, now
 SELECT id, status, identifiers, authzs, not_before, not_after, expires, error,
-    certificate, csr, names_hash, now_us()
+    certificate, csr, names_hash AS names, now_us() AS now
 FROM orders WHERE id = $1 AND account = $2 AND profile = $3
 
 -- name: orders_of_account  args: account text, profile text, key_version int, created time, id text, count int  cols: id, created
