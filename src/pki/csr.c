@@ -282,25 +282,45 @@ read_info(const struct reader *r)
 	return read_cn(r, &dn);
 }
 
-const struct problem *
-pki_parse_csr(struct arena *a, struct str der, struct pki_csr *out)
+static const struct problem *
+read_request(struct reader *r, struct arena *a, struct str der,
+    struct pki_csr *out)
 {
-	struct reader r = { .arena = a, .out = out };
 	const struct problem *pr;
 
+	*r = (struct reader){ .arena = a, .out = out };
 	*out = (struct pki_csr){ .key = NULL };
 	if (der.n > PKI_CSR_MAX)
 		return bad(a, "has more than 16384 bytes");
-	if (!split(&r, der))
+	if (!split(r, der))
 		return bad(a,
 		    "is not a PKCS #10 request in DER, or has "
 		    "something behind it");
-	if ((pr = read_info(&r)) != NULL)
+	if ((pr = read_info(r)) != NULL)
 		return pr;
 	pki_names_sort(&out->names);
 	if (out->names.ndns + out->names.nips == 0)
 		return bad(a, "names neither a DNS name nor an IP address");
 	if (out->names.ndns + out->names.nips > PKI_NAMES_MAX)
 		return bad(a, "has more than 256 names");
+	return NULL;
+}
+
+const struct problem *
+pki_parse_csr(struct arena *a, struct str der, struct pki_csr *out)
+{
+	const struct problem *pr;
+	struct reader r;
+
+	if ((pr = read_request(&r, a, der, out)) != NULL)
+		return pr;
 	return check_signature(&r);
+}
+
+const struct problem *
+pki_read_csr(struct arena *a, struct str der, struct pki_csr *out)
+{
+	struct reader r;
+
+	return read_request(&r, a, der, out);
 }

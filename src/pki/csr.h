@@ -35,6 +35,13 @@ struct pki_csr {
 const struct problem *pki_parse_csr(struct arena *, struct str der,
     struct pki_csr *out);
 
+/*
+ * The same without the signature: for a request that pki_parse_csr took
+ * before and that was kept since where nobody else writes.
+ */
+const struct problem *pki_read_csr(struct arena *, struct str der,
+    struct pki_csr *out);
+
 /* A request for these (sorted) names; cn may be STR_NONE. */
 struct str pki_write_csr(struct arena *, EVP_PKEY *, const struct pki_names *,
     struct str cn);
