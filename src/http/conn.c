@@ -618,9 +618,10 @@ conn_drain(struct http_conn *c)
 	c->last = true;
 	if (c->phase != PHASE_IDLE)
 		return;
-	/* a request may be on its way to us already */
+	/* a request may have come already */
 	if (c->nkept > 0 ||
 	    recv(c->sock.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
 		return;
-	linger(c);
+	conn_shut(c); /* nothing is owed, so nothing is waited for */
+	conn_close(c);
 }

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -275,26 +276,30 @@ back_off(struct listener *l)
 	timer_start(&s->resume, BACK_OFF);
 }
 
+#define BUSY                                                                   \
+	"{\"type\":\"urn:ietf:params:acme:error:serverInternal\","             \
+	"\"detail\":\"there are too many connections; try again later\","      \
+	"\"status\":503}"
+
 /* Best effort: nothing is read, nothing is kept. */
 static void
-turn_away(const struct listener *l, int fd, const char *reason)
+turn_away(const struct listener *l, int fd)
 {
-	static const char busy[] =
+	char text[512];
+	int n = snprintf(text, sizeof(text),
 	    "HTTP/1.1 503 Service Unavailable\r\n"
 	    "Content-Type: application/problem+json\r\n"
-	    "Content-Length: 121\r\n"
+	    "Content-Length: %zu\r\n"
 	    "Retry-After: 1\r\n"
 	    "Connection: close\r\n"
-	    "\r\n"
-	    "{\"type\":\"urn:ietf:params:acme:error:serverInternal\","
-	    "\"detail\":\"there are too many connections; try again "
-	    "later\",\"status\":503}";
+	    "\r\n%s",
+	    sizeof(BUSY) - 1, BUSY);
 
-	metrics_count(FAMILY_connections_refused, reason);
+	metrics_count(FAMILY_connections_refused, "limit");
 	log_sampled(LOG_WARN, 1, "connection refused",
-	    LOG_TEXT("reason", reason), LOG_TEXT("listener", l->address));
+	    LOG_TEXT("reason", "limit"), LOG_TEXT("listener", l->address));
 	if (l->tls == NULL) {
-		(void)!send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL);
+		(void)!send(fd, text, (size_t)n, MSG_NOSIGNAL);
 		(void)shutdown(fd, SHUT_WR);
 	}
 	close(fd);
@@ -309,7 +314,7 @@ admit(struct listener *l, int fd, struct addr peer)
 		metrics_count(FAMILY_connections_refused, "untrusted");
 		close(fd);
 	} else if (s->open >= s->limits.connections) {
-		turn_away(l, fd, "limit");
+		turn_away(l, fd);
 	} else {
 		conn_open(s, l, fd, peer);
 	}
