@@ -421,7 +421,7 @@ bad_addresses_are_named(void **state)
 	snprintf(taken, sizeof(taken), "127.0.0.1:%u", r->port);
 	expect_no_listener(r,
 	    (struct http_listener_options){ .address = taken },
-	    "something else does already");
+	    "something else listens there");
 	expect_no_listener(r,
 	    (struct http_listener_options){ .address = "192.0.2.1:0" },
 	    "192.0.2.1:0: Cannot assign");
@@ -534,7 +534,7 @@ stale_socket_files_are_replaced_and_others_are_not(void **state)
 
 	/* in use: by us */
 	expect_no_listener(r, (struct http_listener_options){ .address = live },
-	    "something else does already");
+	    "something else listens there");
 	assert_int_equal(lstat(un.sun_path, &st), 0);
 
 	/* no socket at all */
@@ -542,7 +542,7 @@ stale_socket_files_are_replaced_and_others_are_not(void **state)
 	close(i);
 	snprintf(file, sizeof(file), "unix:%s", name);
 	expect_no_listener(r, (struct http_listener_options){ .address = file },
-	    "something else does already");
+	    "something else listens there");
 	assert_int_equal(lstat(name, &st), 0);
 	unlink(name);
 	expect_no_listener(r,

@@ -442,6 +442,13 @@ rig_expect_end(struct rig *r, int fd)
 }
 
 void
+rig_expect_closed(struct rig *r, int fd)
+{
+	rig_until(r, (listen_to(fd), heard[fd].eof || heard[fd].broken));
+	assert_int_equal(heard[fd].n, 0);
+}
+
+void
 rig_expect_silence(struct rig *r, int fd)
 {
 	for (int i = 0; i < 20; i++)

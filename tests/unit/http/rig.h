@@ -62,6 +62,9 @@ struct answer rig_hear_head(struct rig *, int fd);
 /* Has the server closed, with nothing more to read? Waits for it. */
 void rig_expect_end(struct rig *, int fd);
 
+/* The server has closed without a word, be it with a reset. */
+void rig_expect_closed(struct rig *, int fd);
+
 /* Nothing comes for a few turns, and the connection is open. */
 void rig_expect_silence(struct rig *, int fd);
 
