@@ -730,6 +730,22 @@ no_flipped_bit_goes_unnoticed(void **state)
 }
 
 static void
+a_kept_request_is_read_without_its_signature(void **state)
+{
+	struct arena *a = *state;
+	struct str info = info_for(a, pki_write_spki(a, keys[PKI_P256]));
+	struct str der = wrap(a, keys[PKI_P384], info, BYTES(ALG_ES384),
+	    EVP_sha384());
+	struct pki_csr csr;
+
+	refuse(a, der, "signature");
+	assert_null(pki_read_csr(a, der, &csr));
+	assert_int_equal(csr.names.ndns, 1);
+	assert_non_null(pki_read_csr(a, str_make(der.p, der.n - 1), &csr));
+	assert_non_null(pki_read_csr(a, csr_with_san(a, STR("")), &csr));
+}
+
+static void
 no_request_is_written_without_names(void **state)
 {
 	struct pki_names none = { .ndns = 0 };
@@ -762,6 +778,7 @@ main(void)
 		T(rsa_keys_of_more_than_4096_bits_are_refused),
 		T(a_compressed_point_is_refused),
 		T(no_flipped_bit_goes_unnoticed),
+		T(a_kept_request_is_read_without_its_signature),
 		T(no_request_is_written_without_names),
 	};
 
