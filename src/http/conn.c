@@ -194,6 +194,8 @@ wait_or_close(struct http_conn *c, enum input in)
 {
 	if (in == INPUT_DATA)
 		return GO_ON;
+	if (in == INPUT_EOF && c->tls != NULL)
+		tls_conn_shutdown(c->tls); /* a goodbye for a goodbye */
 	if (in != INPUT_NONE)
 		conn_close(c);
 	return GO_WAIT;
