@@ -102,29 +102,25 @@ socket_of_config(struct arena *a, const char *file)
 	return c != NULL ? c->admin_socket.p : NULL;
 }
 
-int
-main(int argc, char **argv)
+/* Options, then the command. */
+static enum ctl_exit
+run(struct ctl *ctl, int argc, char **argv)
 {
-	struct ctl ctl = { .arena = arena_create() };
-	enum ctl_exit code;
 	int c;
 
-	ctl.socket = getenv("CERTLOOP_SOCKET");
-	if (ctl.socket == NULL || ctl.socket[0] == '\0')
-		ctl.socket = DEFAULT_SOCKET;
 	while ((c = getopt_long(argc, argv, "+s:c:hV", long_options, NULL)) !=
 	    -1) {
 		switch (c) {
 		case 's':
-			ctl.socket = optarg;
+			ctl->socket = optarg;
 			break;
 		case 'c':
-			ctl.socket = socket_of_config(ctl.arena, optarg);
-			if (ctl.socket == NULL)
+			ctl->socket = socket_of_config(ctl->arena, optarg);
+			if (ctl->socket == NULL)
 				return CTL_USAGE;
 			break;
 		case 'j':
-			ctl.json = true;
+			ctl->json = true;
 			break;
 		case 'h':
 			print_usage(stdout);
@@ -141,7 +137,19 @@ main(int argc, char **argv)
 		print_usage(stderr);
 		return CTL_USAGE;
 	}
-	code = run_command(&ctl, argc - optind, argv + optind);
+	return run_command(ctl, argc - optind, argv + optind);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct ctl ctl = { .arena = arena_create() };
+	enum ctl_exit code;
+
+	ctl.socket = getenv("CERTLOOP_SOCKET");
+	if (ctl.socket == NULL || ctl.socket[0] == '\0')
+		ctl.socket = DEFAULT_SOCKET;
+	code = run(&ctl, argc, argv);
 	arena_destroy(ctl.arena);
 	if (fflush(stdout) != 0) {
 		perror("certloopctl: standard output");
