@@ -74,6 +74,19 @@ enum conf_client_auth {
 	CONF_CLIENT_REQUIRE, /* no handshake without */
 };
 enum conf_issuer_type { CONF_ISSUER_LOCAL };
+enum conf_limit_backend { CONF_LIMITS_MEMORY, CONF_LIMITS_REDIS };
+enum conf_on_error {
+	CONF_ON_ERROR_LOCAL,
+	CONF_ON_ERROR_ALLOW,
+	CONF_ON_ERROR_DENY
+};
+
+/* At most max in any window. */
+struct conf_rate {
+	unsigned max;   /* 0: no limit */
+	int64_t window; /* microseconds */
+};
+
 enum conf_auth_mode { CONF_AUTH_TRUST, CONF_AUTH_CHALLENGE };
 
 /* Bits of conf_profile.key_types, which is never 0. */
@@ -112,6 +125,9 @@ enum conf_key_type {
 #define CONF_TYPE_CLIENT_AUTH enum conf_client_auth
 #define CONF_TYPE_ISSUER_TYPE enum conf_issuer_type
 #define CONF_TYPE_AUTH_MODE enum conf_auth_mode
+#define CONF_TYPE_LIMIT_BACKEND enum conf_limit_backend
+#define CONF_TYPE_ON_ERROR enum conf_on_error
+#define CONF_TYPE_RATE struct conf_rate
 /* clang-format on */
 
 /* ---- the configuration */
@@ -135,6 +151,16 @@ struct conf_http {
 #include "conf/http.def"
 };
 
+struct conf_limits {
+	struct conf_section at;
+#include "conf/limits.def"
+};
+
+struct conf_redis {
+	struct conf_section at;
+#include "conf/redis.def"
+};
+
 struct conf_listener {
 	struct conf_section at;
 #include "conf/listener.def"
@@ -156,6 +182,8 @@ struct conf {
 	struct str path; /* of the file, NUL-terminated; "" for none */
 	struct conf_store store;
 	struct conf_http http;
+	struct conf_limits limits;
+	struct conf_redis redis;
 	const struct conf_listener *listeners; /* at least one of kind acme */
 	size_t nlisteners;
 	const struct conf_issuer *issuers; /* at least one */

@@ -297,6 +297,8 @@ load_all(struct conf_loader *l)
 	c->path = str_dup(l->arena, str_from(l->file));
 	load_single(l, CONF_STORE, &c->store);
 	load_single(l, CONF_HTTP, &c->http);
+	load_single(l, CONF_LIMITS, &c->limits);
+	load_single(l, CONF_REDIS, &c->redis);
 	c->listeners = load_named(l, CONF_LISTENER, NULL, &c->nlisteners);
 	c->issuers = load_named(l, CONF_ISSUER, "local", &c->nissuers);
 	c->profiles = load_named(l, CONF_PROFILE, "default", &c->nprofiles);

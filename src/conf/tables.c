@@ -31,6 +31,20 @@ static const struct conf_row http_rows[] = {
 #undef CONF
 };
 
+static const struct conf_row limits_rows[] = {
+#define CONF(type, name, def, min, max, when, help)                            \
+	ROW(struct conf_limits, type, name, def, min, max, when, help),
+#include "conf/limits.def"
+#undef CONF
+};
+
+static const struct conf_row redis_rows[] = {
+#define CONF(type, name, def, min, max, when, help)                            \
+	ROW(struct conf_redis, type, name, def, min, max, when, help),
+#include "conf/redis.def"
+#undef CONF
+};
+
 static const struct conf_row listener_rows[] = {
 #define CONF(type, name, def, min, max, when, help)                            \
 	ROW(struct conf_listener, type, name, def, min, max, when, help),
@@ -64,6 +78,12 @@ const struct conf_kind conf_kinds[CONF_KIND_COUNT] = {
 	[CONF_HTTP] = { .name = "http",
 	    ROWS(http_rows),
 	    .size = sizeof(struct conf_http) },
+	[CONF_LIMITS] = { .name = "limits",
+	    ROWS(limits_rows),
+	    .size = sizeof(struct conf_limits) },
+	[CONF_REDIS] = { .name = "redis",
+	    ROWS(redis_rows),
+	    .size = sizeof(struct conf_redis) },
 	[CONF_LISTENER] = { .name = "listener",
 	    ROWS(listener_rows),
 	    .size = sizeof(struct conf_listener),
@@ -86,6 +106,8 @@ conf_each_section(const struct conf *c,
 	fn(arg, &conf_kinds[CONF_TOP], c);
 	fn(arg, &conf_kinds[CONF_STORE], &c->store);
 	fn(arg, &conf_kinds[CONF_HTTP], &c->http);
+	fn(arg, &conf_kinds[CONF_LIMITS], &c->limits);
+	fn(arg, &conf_kinds[CONF_REDIS], &c->redis);
 	for (size_t i = 0; i < c->nlisteners; i++)
 		fn(arg, &conf_kinds[CONF_LISTENER], &c->listeners[i]);
 	for (size_t i = 0; i < c->nissuers; i++)

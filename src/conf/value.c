@@ -295,6 +295,49 @@ print_duration(struct buf *b, const void *field)
 	print_number(b, duration_units, *(const int64_t *)field);
 }
 
+/* "MAX/WINDOW", or "0" */
+static bool
+parse_rate(struct conf_value *v, void *field)
+{
+	struct str window = v->v[0], max = str_cut(&window, '/');
+	struct conf_row row = { .min = "1s", .max = "31d" };
+	struct conf_value part = *v;
+	struct conf_rate *rate = field;
+	uint64_t n;
+
+	if (str_is(v->v[0], "0")) {
+		*rate = (struct conf_rate){ .window = 1000000 };
+		return true;
+	}
+	part.row = &row;
+	part.v = &window;
+	if (!str_u64(max, &n) || n > 10000 || window.n == 0)
+		return conf_bad(v,
+		    "must be MAX/WINDOW, for example 100/1h, MAX from 0 to "
+		    "10000 and WINDOW from 1s to 31d; or 0 for no limit");
+	if (!parse_duration(&part, &rate->window)) {
+		v->why = part.why;
+		return conf_bad(v, "has a window that " STR_FMT,
+		    STR_ARG(part.why));
+	}
+	rate->max = (unsigned)n;
+	return true;
+}
+
+static void
+print_rate(struct buf *b, const void *field)
+{
+	const struct conf_rate *rate = field;
+
+	if (rate->max == 0) {
+		buf_char(b, '0');
+		return;
+	}
+	buf_printf(b, "\"%u/", rate->max);
+	print_duration(b, &rate->window);
+	buf_char(b, '"');
+}
+
 static bool
 parse_mode(struct conf_value *v, void *field)
 {
@@ -331,6 +374,8 @@ static const char *const client_auths[] = { "none", "ask", "require", NULL };
 static const char *const issuer_types[] = { "local", NULL };
 static const char *const auth_modes[] = { "trust_authenticated", "challenge",
 	NULL };
+static const char *const limit_backends[] = { "memory", "redis", NULL };
+static const char *const on_errors[] = { "local", "allow", "deny", NULL };
 static const char *const key_types[] = { "rsa2048", "rsa3072", "rsa4096",
 	"ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", NULL };
 
@@ -390,6 +435,8 @@ NAMES(listener_kind);
 NAMES(client_auth);
 NAMES(issuer_type);
 NAMES(auth_mode);
+NAMES(limit_backend);
+NAMES(on_error);
 
 static bool
 parse_key_types(struct conf_value *v, void *field)
@@ -447,5 +494,9 @@ const struct conf_type_ops conf_types[CONF_TYPE_COUNT] = {
 	[CONF_CLIENT_AUTH] = { false, parse_client_auth, print_client_auth },
 	[CONF_ISSUER_TYPE] = { false, parse_issuer_type, print_issuer_type },
 	[CONF_AUTH_MODE] = { false, parse_auth_mode, print_auth_mode },
+	[CONF_LIMIT_BACKEND] = { false, parse_limit_backend,
+	    print_limit_backend },
+	[CONF_ON_ERROR] = { false, parse_on_error, print_on_error },
+	[CONF_RATE] = { false, parse_rate, print_rate },
 };
 /* clang-format on */
