@@ -20,6 +20,7 @@
 
 #include "base/when.h"
 #include "log/log.h"
+#include "metrics/metrics.h"
 
 enum {
 	CLASS_IN = 1,
@@ -171,6 +172,7 @@ detach(struct op *op)
 static void
 tell_waiter(struct waiter *w, const struct dns_answer *answer)
 {
+	metrics_count(FAMILY_dns_lookups, dns_status_name(answer->status));
 	drop_waiter(w);
 	op_done(&w->op);
 	w->fn(w->arg, answer);
