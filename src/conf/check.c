@@ -323,11 +323,23 @@ check_public_url(struct conf_loader *l)
 	    "stands before this server, all clients share its address");
 }
 
+static void
+check_replicas(struct conf_loader *l)
+{
+	const struct conf *c = l->conf;
+
+	if (c->replicas && str_starts(c->store.url, STR("sqlite:")))
+		conf_error(l, line_of(&c->at, CONF_AT_TOP_replicas),
+		    "replicas: SQLite has room for one process; several need "
+		    "a store with url = \"postgresql://...\"");
+}
+
 void
 conf_check(struct conf_loader *l)
 {
 	struct conf *c = l->conf;
 
+	check_replicas(l);
 	check_listeners(l);
 	for (size_t i = 0; i < c->nissuers; i++)
 		check_issuer(l, &c->issuers[i]);

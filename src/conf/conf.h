@@ -232,6 +232,8 @@ const struct conf_profile *conf_find_profile(const struct conf *,
     struct str name);
 const struct conf_issuer *conf_find_issuer(const struct conf *,
     struct str name);
+const struct conf_listener *conf_find_listener(const struct conf *,
+    struct str name);
 
 /* ---- showing and comparing */
 

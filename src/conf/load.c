@@ -375,6 +375,15 @@ conf_find_profile(const struct conf *c, struct str name)
 	return NULL;
 }
 
+const struct conf_listener *
+conf_find_listener(const struct conf *c, struct str name)
+{
+	for (size_t i = 0; i < c->nlisteners; i++)
+		if (str_eq(c->listeners[i].at.name, name))
+			return &c->listeners[i];
+	return NULL;
+}
+
 const struct conf_issuer *
 conf_find_issuer(const struct conf *c, struct str name)
 {

@@ -164,6 +164,16 @@ wants_profiles_to_name_what_there_is(void **state)
 }
 
 static void
+wants_postgresql_for_replicas(void **state)
+{
+	try_bad(*state, "replicas = yes\n" ACME,
+	    "error: f:1: replicas: SQLite has room for one process; several "
+	    "need a store with url = \"postgresql://...\"\n");
+	(void)try_good(*state,
+	    "replicas = yes\n" ACME "store { url = \"postgresql://h/d\" }");
+}
+
+static void
 refuses_what_this_version_cannot_do(void **state)
 {
 	struct try *t = *state;
@@ -304,6 +314,7 @@ main(void)
 		TRY(refuses_an_address_that_is_taken),
 		TRY(wants_issuers_to_be_whole),
 		TRY(wants_profiles_to_name_what_there_is),
+		TRY(wants_postgresql_for_replicas),
 		TRY(refuses_what_this_version_cannot_do),
 		TRY(lets_an_open_profile_run_on_loopback_only),
 		TRY(counts_the_public_url_as_a_way_in),

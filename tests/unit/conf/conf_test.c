@@ -16,9 +16,9 @@ loads_what_the_file_says(void **state)
 	    "data_dir = '/var/lib/certloop'\n"
 	    "log_level = debug\n"
 	    "log_format = json log_sink = syslog\n"
-	    "replicas = yes\n"
+	    "auto_migrate = no\n"
 	    "nonce_lifetime = 90m\n"
-	    "account_cache = 0\n"
+	    "account_cache = 1\n"
 	    "caa_identities = { CA.example.com, \"b.example\", }\n"
 	    "store { url = \"postgresql://u@h/db\" connections = 8 }\n"
 	    "store { queue = 5 }\n"
@@ -40,9 +40,9 @@ loads_what_the_file_says(void **state)
 	assert_int_equal(c->log_level, CONF_LOG_DEBUG);
 	assert_int_equal(c->log_format, CONF_LOG_JSON);
 	assert_int_equal(c->log_sink, CONF_LOG_SYSLOG);
-	assert_true(c->replicas);
+	assert_false(c->auto_migrate);
 	assert_int_equal(c->nonce_lifetime, 90 * WHEN_MINUTE);
-	assert_int_equal(c->account_cache, 0);
+	assert_int_equal(c->account_cache, 1);
 	assert_int_equal(c->caa_identities.n, 2);
 	assert_str(c->caa_identities.v[0], "ca.example.com");
 	assert_str(c->store.url, "postgresql://u@h/db");
@@ -99,6 +99,9 @@ runs_without_a_file(void **state)
 	assert_ptr_equal(conf_find_issuer(c, STR("local")), c->issuers);
 	assert_null(conf_find_profile(c, STR("other")));
 	assert_null(conf_find_issuer(c, STR("")));
+	assert_ptr_equal(conf_find_listener(c, STR("status")),
+	    &c->listeners[1]);
+	assert_null(conf_find_listener(c, STR("x")));
 	/* what no text can be given to is not given */
 	assert_null(c->public_url.text.p);
 	assert_null(c->issuers[0].certificate.p);
@@ -153,7 +156,9 @@ takes_every_form_of_a_value(void **state)
 		{ "${CONF_TEST_NONE:-4h}", 4 * WHEN_HOUR },
 	};
 	struct try *t = *state;
-	const char *yes[] = { "yes", "Yes", "true", "TRUE", "on" };
+	static const char *const bools[] = { "yes", "no", "Yes", "NO", "true",
+		"false", "TRUE", "False", "on", "off" };
+	const struct conf *c;
 
 	setenv("CONF_TEST_LIFE", "3h", 1);
 	unsetenv("CONF_TEST_NONE");
@@ -165,13 +170,14 @@ takes_every_form_of_a_value(void **state)
 					 .p)
 				     ->nonce_lifetime,
 		    durations[i].usec);
-	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
-		assert_true(try_good(t,
-		    str_printf(t->arena, ACME "replicas = %s", yes[i]).p)
-				->replicas);
-	assert_int_equal(try_good(t, ACME "shutdown_timeout = 0")
-			     ->shutdown_timeout,
-	    0);
+	for (size_t i = 0; i < sizeof(bools) / sizeof(bools[0]); i++) {
+		const char *text =
+		    str_printf(t->arena, ACME "auto_migrate = %s", bools[i]).p;
+
+		assert_int_equal(try_good(t, text)->auto_migrate, i % 2 == 0);
+	}
+	c = try_good(t, ACME "shutdown_timeout = 0");
+	assert_int_equal(c->shutdown_timeout, 0);
 }
 
 static void

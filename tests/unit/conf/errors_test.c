@@ -70,7 +70,7 @@ names_the_value_and_what_would_do(void **state)
 		    "or 90d; a value does not end with "
 		    "\";\"" },
 		{ "account_cache = 10000001",
-		    "account_cache = \"10000001\": must be from 0 to "
+		    "account_cache = \"10000001\": must be from 1 to "
 		    "10000000" },
 		{ "account_cache = 0x10",
 		    "account_cache = \"0x10\": must be a number" },
