@@ -4,15 +4,13 @@
  * configuration or with at least one error; and what it took in it writes
  * down so that it reads the same again.
  */
-#include <stdint.h>
-#include <stdlib.h>
+#include "fuzz.h"
+
 #include <string.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
 #include "conf/conf.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 static void
 check_dump(struct arena *a, const struct conf *c)
@@ -26,11 +24,9 @@ check_dump(struct arena *a, const struct conf *c)
 	if (dump.full || memmem(dump.p, dump.len, "********", 8) != NULL)
 		return; /* a password is masked, or a list is huge */
 	again = conf_load_text(a, "dump", buf_view(&dump), &errors);
-	if (again == NULL)
-		abort();
+	PROMISE(again != NULL);
 	conf_diff(a, c, again, &n);
-	if (n != 0)
-		abort();
+	PROMISE(n == 0);
 }
 
 int
@@ -41,15 +37,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct conf *c;
 
 	c = conf_load_text(a, "fuzz", str_make(data, size), &errors);
-	if ((c == NULL) != (errors.nerrors > 0))
-		abort();
-	if (errors.n > CONF_MESSAGES_MAX ||
-	    errors.n + errors.dropped < errors.nerrors)
-		abort();
+	PROMISE((c == NULL) == (errors.nerrors > 0));
+	PROMISE(errors.n <= CONF_MESSAGES_MAX);
+	PROMISE(errors.n + errors.dropped >= errors.nerrors);
 	for (size_t i = 0; i < errors.n; i++)
 		for (size_t k = 0; k < errors.v[i].text.n; k++)
-			if ((unsigned char)errors.v[i].text.p[k] < ' ')
-				abort(); /* a message is one line */
+			/* a message is one line */
+			PROMISE((unsigned char)errors.v[i].text.p[k] >= ' ');
 	if (c != NULL)
 		check_dump(a, c);
 	arena_destroy(a);

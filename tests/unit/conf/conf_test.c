@@ -181,6 +181,26 @@ takes_every_form_of_a_value(void **state)
 }
 
 static void
+reads_rates(void **state)
+{
+	struct try *t = *state;
+	const struct conf *c = try_good(t,
+	    ACME "limits { new_order_per_account = 7/90s\n"
+		 "key_change_per_account = 0\n"
+		 "failed_validation_per_name = 10000/31d }");
+
+	assert_int_equal(c->limits.new_order_per_account.max, 7);
+	assert_int_equal(c->limits.new_order_per_account.window,
+	    90 * WHEN_SECOND);
+	assert_int_equal(c->limits.key_change_per_account.max, 0);
+	assert_int_equal(c->limits.failed_validation_per_name.window,
+	    31 * WHEN_DAY);
+	assert_int_equal(c->limits.new_account_per_address.max, 10);
+	assert_int_equal(c->limits.new_account_per_address.window,
+	    3 * WHEN_HOUR);
+}
+
+static void
 makes_a_base_url_canonical(void **state)
 {
 	static const struct {
@@ -315,6 +335,8 @@ static const char full[] =
     "caa_identities = { a.example, b.example }\n"
     "store { deadline = 1500ms }\n"
     "http { header_max = 5000 }\n"
+    "limits { new_order_per_account = 7/90s key_change_per_account = 0 }\n"
+    "redis { address = \"unix:/x\" database = 3 }\n"
     "listener acme { address = \"[::1]:443\" names = { ca.example, ::1 } }\n"
     "listener st { kind = status address = \"127.0.0.1:9\" proxy = yes\n"
     " trusted_proxies = { \"10.1.0.0/16\", \"2001:db8::/32\" } }\n"
@@ -512,6 +534,7 @@ main(void)
 		TRY(runs_without_a_file),
 		TRY(every_row_has_a_sound_default),
 		TRY(takes_every_form_of_a_value),
+		TRY(reads_rates),
 		TRY(makes_a_base_url_canonical),
 		TRY(leaves_out_what_is_commented_out),
 		TRY(adds_to_a_list_with_plus),

@@ -87,6 +87,36 @@ names_the_value_and_what_would_do(void **state)
 		    "postgresql://USER@HOST/NAME" },
 		{ "store { url = \"sqlite:\" }",
 		    "store: url = \"sqlite:\": needs a path behind sqlite:" },
+		{ "limits { new_order_per_account = 100 }",
+		    "limits: new_order_per_account = \"100\": must be "
+		    "MAX/WINDOW, for example 100/1h, MAX from 0 to 10000 and "
+		    "WINDOW from 1s to 31d; or 0 for no limit" },
+		{ "limits { new_order_per_account = /1h }",
+		    "limits: new_order_per_account = \"/1h\": must be "
+		    "MAX/WINDOW, for example 100/1h, MAX from 0 to 10000 and "
+		    "WINDOW from 1s to 31d; or 0 for no limit" },
+		{ "limits { new_order_per_account = 100/ }",
+		    "limits: new_order_per_account = \"100/\": must be "
+		    "MAX/WINDOW, for example 100/1h, MAX from 0 to 10000 and "
+		    "WINDOW from 1s to 31d; or 0 for no limit" },
+		{ "limits { new_order_per_account = -1/1h }",
+		    "limits: new_order_per_account = \"-1/1h\": must be "
+		    "MAX/WINDOW, for example 100/1h, MAX from 0 to 10000 and "
+		    "WINDOW from 1s to 31d; or 0 for no limit" },
+		{ "limits { new_order_per_account = 10001/1h }",
+		    "limits: new_order_per_account = \"10001/1h\": must be "
+		    "MAX/WINDOW, for example 100/1h, MAX from 0 to 10000 and "
+		    "WINDOW from 1s to 31d; or 0 for no limit" },
+		{ "limits { new_order_per_account = 1/1 }",
+		    "limits: new_order_per_account = \"1/1\": has a window "
+		    "that must be a number and one of ms, s, m, h, d, for "
+		    "example 30s or 90d" },
+		{ "limits { new_order_per_account = 1/999ms }",
+		    "limits: new_order_per_account = \"1/999ms\": has a window "
+		    "that must be from 1s to 31d" },
+		{ "limits { new_order_per_account = 1/32d }",
+		    "limits: new_order_per_account = \"1/32d\": has a window "
+		    "that must be from 1s to 31d" },
 		{ "profile p { key_types = { rsa2048, ecdsa-p265 } }",
 		    "profile p: key_types = \"ecdsa-p265\": must be rsa2048, "
 		    "rsa3072, rsa4096, ecdsa-p256, ecdsa-p384, ecdsa-p521 or "
