@@ -228,7 +228,7 @@ static bool
 apply(struct lite_db *d, const struct sql_migration *m, struct arena *a,
     const char **why)
 {
-	const char *text = str_printf(a, "BEGIN IMMEDIATE; %s; %s %s; COMMIT",
+	const char *text = str_printf(a, "BEGIN IMMEDIATE; %s; %s; %s; COMMIT",
 	    migrate_table, m->text[DIALECT_LITE], migrate_record(a, m))
 			       .p;
 

@@ -150,6 +150,13 @@ watch_connecting(struct pg_conn *c, short what)
 	event_add(&c->rd, NULL);
 }
 
+static void
+ignore_notice(void *arg, const char *text)
+{
+	(void)arg;
+	log_debug("the database says", LOG_TEXT("notice", text));
+}
+
 void
 pg_conn_start(struct pg_conn *c)
 {
@@ -158,6 +165,7 @@ pg_conn_start(struct pg_conn *c)
 	c->conn = PQconnectStartParams(p->keys, p->values, 0);
 	if (c->conn == NULL)
 		abort();
+	PQsetNoticeProcessor(c->conn, ignore_notice, NULL);
 	c->state = PG_CONNECTING;
 	/* so that fail_connect has an event to delete */
 	event_assign(&c->rd, loop_base(c->pg->store.loop), -1, 0, on_connecting,
@@ -171,13 +179,6 @@ pg_conn_start(struct pg_conn *c)
 }
 
 static void
-ignore_notice(void *arg, const char *text)
-{
-	(void)arg;
-	log_debug("the database says", LOG_TEXT("notice", text));
-}
-
-static void
 come_up(struct pg_conn *c)
 {
 	struct event_base *base = loop_base(c->pg->store.loop);
@@ -188,7 +189,6 @@ come_up(struct pg_conn *c)
 		fail_connect(c, "the server cannot be used");
 		return;
 	}
-	PQsetNoticeProcessor(c->conn, ignore_notice, NULL);
 	event_assign(&c->rd, base, PQsocket(c->conn), EV_READ | EV_PERSIST,
 	    on_readable, c);
 	event_assign(&c->wr, base, PQsocket(c->conn), EV_WRITE, on_writable, c);

@@ -3,6 +3,10 @@
  * PostgreSQL: can we live with this database? And its migrations, each in one
  * transaction together with its row of schema_versions, under an advisory lock
  * so that of several replicas that start at once one does the work.
+ *
+ * The lock is the session's, and taken before the transaction begins: a
+ * transaction that waited for it would still believe what it knew of the
+ * catalog before, such as that there is no table schema_versions.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -149,8 +153,8 @@ run(PGconn *c, const char *text, struct arena *a, const char **why)
 }
 
 /*
- * Run the first migration that is missing. The versions are read again under
- * the lock, as another replica may have been faster. *left: there are more.
+ * Run the first migration that is missing, under the lock: the versions are
+ * read again, as another replica may have been faster. *left: there are more.
  */
 static bool
 apply_one(PGconn *c, const struct sql_catalog *cat, struct schema_version *v,
@@ -160,9 +164,7 @@ apply_one(PGconn *c, const struct sql_catalog *cat, struct schema_version *v,
 	unsigned first;
 	size_t n;
 
-	if (!run(c, "BEGIN; SELECT pg_advisory_xact_lock(" LOCK_KEY ")", a,
-		why) ||
-	    !load_versions(c, v, &n, a, why) ||
+	if (!run(c, "BEGIN", a, why) || !load_versions(c, v, &n, a, why) ||
 	    !migrate_judge(a, cat, v, n, STORE_MIGRATE, &first, why))
 		return false;
 	if (first <= cat->nmigrations) {
@@ -196,8 +198,10 @@ pg_prepare(struct arena *a, const struct store_options *o,
 	ok = load_versions(c, v, &n, a, why) &&
 	    migrate_judge(a, o->catalog, v, n, mode, &first, why);
 	left = ok && first <= o->catalog->nmigrations;
+	if (left)
+		ok = run(c, "SELECT pg_advisory_lock(" LOCK_KEY ")", a, why);
 	while (ok && left)
 		ok = apply_one(c, o->catalog, v, a, &left, why);
-	PQfinish(c); /* and so roll back */
+	PQfinish(c); /* and so roll back and unlock */
 	return ok;
 }

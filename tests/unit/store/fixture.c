@@ -116,6 +116,14 @@ fx_open(struct fx *fx)
 
 	if (!store_prepare(fx->arena, &fx->o, STORE_MIGRATE, &why))
 		fail_msg("store_prepare: %s", why);
+	fx_start(fx);
+}
+
+void
+fx_start(struct fx *fx)
+{
+	const char *why = "";
+
 	fx->st = store_new(fx->loop, &fx->o, fx->arena, &why);
 	if (fx->st == NULL)
 		fail_msg("store_new: %s", why);
@@ -322,8 +330,20 @@ raw(struct fx *fx, int i)
 {
 	PGresult *res;
 
+	time_t start = time(NULL);
+
+	if (fx->raw[i] != NULL && PQstatus(fx->raw[i]) != CONNECTION_OK) {
+		PQfinish(fx->raw[i]);
+		fx->raw[i] = NULL;
+	}
 	if (fx->raw[i] == NULL) {
 		fx->raw[i] = PQconnectdb(getenv("CERTLOOP_TEST_PG"));
+		/* it recovers from a crash that a test was about */
+		while (PQstatus(fx->raw[i]) != CONNECTION_OK &&
+		    time(NULL) < start + PATIENCE) {
+			(void)usleep(50000);
+			PQreset(fx->raw[i]);
+		}
 		if (PQstatus(fx->raw[i]) != CONNECTION_OK)
 			fail_msg("raw session: %s", PQerrorMessage(fx->raw[i]));
 		res = PQexec(fx->raw[i],

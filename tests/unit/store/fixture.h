@@ -67,6 +67,7 @@ int fx_free(void **state);
 int fx_pg_closed(void **state);
 int fx_lite_closed(void **state);
 void fx_open(struct fx *);
+void fx_start(struct fx *); /* without store_prepare */
 void fx_close(struct fx *);
 
 /* A batch of the fixture's task. */
@@ -123,5 +124,6 @@ int run_pg_tests(void);
 int run_pg_break_tests(void);
 int run_lite_tests(void);
 int run_prepare_tests(void);
+int run_standby_tests(void);
 
 #endif

@@ -20,7 +20,6 @@ main(int argc, char **argv)
 	char *args[] = { helper, argv[0], NULL };
 	int failed = 0;
 
-	(void)argc;
 	if (getenv("CERTLOOP_TEST_PG") == NULL) {
 		execv(helper, args);
 		perror(helper);
@@ -29,6 +28,12 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (getenv("CERTLOOP_TEST_LOG") == NULL)
 		log_set(&quiet);
+	if (argc > 1 && strcmp(argv[1], "--standby") == 0)
+		return run_standby_tests() == 0 ? 0 : 1;
+	failed += run_prepare_tests();
+	failed += run_lite_tests();
 	failed += run_both_tests();
+	failed += run_pg_tests();
+	failed += run_pg_break_tests();
 	return failed == 0 ? 0 : 1;
 }
