@@ -123,11 +123,11 @@ scan_head(struct head_scan *s, const char *p, size_t n, size_t *len,
 {
 	struct str line;
 
-	*type = PROBLEM_MALFORMED;
-	*why = "this is not HTTP";
-	if (!s->started && !may_begin(p + s->at, n - s->at))
-		return SCAN_BAD;
 	for (;;) {
+		*type = PROBLEM_MALFORMED;
+		*why = "this is not HTTP";
+		if (!s->started && !may_begin(p + s->at, n - s->at))
+			return SCAN_BAD;
 		line = str_make(p + s->seen, n - s->seen);
 		s->seen += str_find(line, '\n');
 		if (s->seen == n)
