@@ -124,6 +124,15 @@ def figures(request):
     return write
 
 
+def pytest_make_parametrize_id(val):
+    """Names of tests stay readable whatever they are about."""
+    if isinstance(val, (str, bytes)) and len(val) > 40:
+        return repr(val[:37])[:-1].lstrip("b'\"") + "..."
+    if isinstance(val, (dict, list, tuple)):
+        return repr(val)[:40]
+    return None
+
+
 # ---- what a failure shows
 
 @pytest.hookimpl(hookwrapper=True)

@@ -107,6 +107,7 @@ class Run:
             f"CA={self.directory}\nBASEDIR={self.folder}\n"
             f"WELLKNOWN={self.folder}/wellknown\n"
             f"CURL_OPTS='--cacert {self.root}'\n"
+            "ACCOUNT_KEYSIZE=2048\nKEY_ALGO=prime256v1\n"
             "CONTACT_EMAIL=dehydrated@example.org\n")
         self.call("dehydrated", "--config", config, "--register",
                   "--accept-terms")

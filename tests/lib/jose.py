@@ -69,9 +69,9 @@ class RsaKey(Key):
     HASHES = {"RS256": hashes.SHA256, "RS384": hashes.SHA384,
               "RS512": hashes.SHA512}
 
-    def __init__(self, bits=2048, alg="RS256", exponent=65537):
+    def __init__(self, bits=2048, alg="RS256", private=None):
         self.alg = alg
-        self.private = rsa.generate_private_key(exponent, bits)
+        self.private = private or rsa.generate_private_key(65537, bits)
 
     def jwk(self):
         numbers = self.private.public_key().public_numbers()

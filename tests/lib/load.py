@@ -11,8 +11,8 @@ again, and reports.
     load.py [--patience SECONDS] [--orders N] DIRECTORY ROOT STOP REPORT
 
 It ends when the file STOP exists or after N orders, at the latest after
-SECONDS of trying to finish. The report is {"orders": n, "issued": n, "again": n,
-"problems": [...], "certificates": {order URL: chain in base64}}.
+SECONDS of trying to finish. The report is {"orders": n, "issued": n,
+"again": n, "problems": [...], "certificates": {order URL: chain in base64}}.
 """
 
 import argparse

@@ -6,6 +6,7 @@ sockets, is waited for by looking at it (never by sleeping), and is ended by
 its process id.
 """
 
+import atexit
 import base64
 import contextlib
 import glob
@@ -21,6 +22,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
+import urllib.parse
 from pathlib import Path
 
 import acme
@@ -48,12 +50,15 @@ def wait_for(condition, seconds=20.0, what="the condition", pause=0.02):
 
 _given = set()
 
+# Test processes that run side by side give ports of ranges of their own.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
+
 
 def free_port():
     """A TCP port that nobody listens on, below the ephemeral range so that
     no outgoing connection takes it, and never given twice."""
     while True:
-        port = random.randint(18000, 32000)
+        port = 18000 + _WORKER * 1800 + random.randrange(1800)
         if port in _given:
             continue
         with socket.socket() as s:
@@ -132,13 +137,13 @@ class Postgres:
     As root it runs as the user postgres.
     """
 
-    def __init__(self, settings=None):
+    def __init__(self, settings=None, port=5432):
         self.directory = Path(tempfile.mkdtemp(prefix="certloop-pg-",
                                                dir="/tmp"))
+        self.port = port
         self.data = self.directory / "data"
         self.logfile = self.directory / "log"
         self.process = None
-        self.port = 5432
         self.serial = 0
         self.owner = {}
         self.user = pwd.getpwuid(os.getuid()).pw_name
@@ -150,10 +155,8 @@ class Postgres:
             os.chown(self.directory, entry.pw_uid, entry.pw_gid)
         # Others connect through the socket in it; the data stays private.
         os.chmod(self.directory, 0o755)
-        self._run("initdb", "-D", self.data, "-A", "trust", "-U",
-                  "postgres", "-E", "UTF8", "--locale=C.UTF-8",
-                  "--no-instructions", "--no-sync")
-        lines = {"listen_addresses": "''", "fsync": "on",
+        self._copy_template()
+        lines = {"listen_addresses": "''", "port": port, "fsync": "on",
                  "unix_socket_directories": f"'{self.directory}'",
                  "shared_buffers": "32MB", "max_connections": "60",
                  "log_min_messages": "warning", "autovacuum": "off",
@@ -169,10 +172,21 @@ class Postgres:
         assert program, f"no {name}: install the package postgresql"
         return program
 
-    def _run(self, name, *arguments):
-        subprocess.run([self.program(name), *map(str, arguments)],
-                       check=True, capture_output=True, cwd="/",
-                       **self.owner)
+    def _run(self, *command):
+        subprocess.run([str(word) for word in command], check=True,
+                       capture_output=True, cwd="/", **self.owner)
+
+    template = None     # what initdb made, once for all clusters of a run
+
+    def _copy_template(self):
+        if Postgres.template is None:
+            folder = self.directory.with_name(self.directory.name + "-new")
+            self._run(self.program("initdb"), "-D", folder, "-A", "trust",
+                      "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8",
+                      "--no-instructions", "--no-sync")
+            Postgres.template = folder
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        self._run("cp", "-a", Postgres.template, self.data)
 
     def start(self):
         """Start the server and wait until it takes connections."""
@@ -189,7 +203,8 @@ class Postgres:
     def is_ready(self):
         assert self.process.poll() is None, self.logfile.read_text()
         done = subprocess.run(
-            [self.program("pg_isready"), "-q", "-h", str(self.directory)])
+            [self.program("pg_isready"), "-q", "-h", str(self.directory),
+             "-p", str(self.port)])
         return done.returncode == 0
 
     def stop(self, how=signal.SIGINT):
@@ -216,10 +231,10 @@ class Postgres:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def url(self, database, **more):
-        """A libpq connection string."""
-        words = {"host": self.directory, "dbname": database,
-                 "user": "certloop", **more}
-        return " ".join(f"{k}={v}" for k, v in words.items())
+        """A libpq connection URI."""
+        words = {"host": self.directory, "port": self.port, **more}
+        return (f"postgresql://certloop@/{database}?"
+                + urllib.parse.urlencode(words))
 
     def new_store(self):
         """A fresh, empty database."""
@@ -231,8 +246,8 @@ class Postgres:
     def psql(self, sql, database="postgres", *options):
         done = subprocess.run(
             [self.program("psql"), "-X", "-q", "-A", "-t", "-v",
-             "ON_ERROR_STOP=1", *options, "-h", str(self.directory), "-U",
-             "postgres", "-d", database, "-c", sql],
+             "ON_ERROR_STOP=1", *options, "-h", str(self.directory), "-p",
+             str(self.port), "-U", "postgres", "-d", database, "-c", sql],
             capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -326,9 +341,16 @@ profile default {
 }
 """
 
+    # All clients come from one address.
+    NO_LIMITS = """
+  new_account_per_address = 0
+  new_order_per_account = 0
+  open_orders_per_account = 0
+"""
+
     def __init__(self, build, directory, store=None, profiles=None,
                  extra="", acme_options="", issuer="type = local",
-                 top="", environment=None, wrapper=()):
+                 top="", limits=NO_LIMITS, environment=None, wrapper=()):
         self.build = Path(build)
         self.directory = Path(directory)
         self.data = self.directory / "data"
@@ -343,6 +365,7 @@ profile default {
         self.extra = extra
         self.acme_options = acme_options
         self.issuer = issuer
+        self.limits = limits
         self.top = top
         self.environment = environment or {}
         self.wrapper = list(wrapper)
@@ -371,6 +394,9 @@ listener status {{
 }}
 issuer local {{
   {self.issuer}
+}}
+limits {{
+  {self.limits}
 }}
 {self.profiles}
 {self.extra}
@@ -409,10 +435,10 @@ issuer local {{
         return done
 
     def ctl(self, *arguments, seconds=30):
-        """certloopctl with this configuration."""
+        """certloopctl, asking this daemon."""
         done = subprocess.run(
-            [str(self.build / "certloopctl"), "-c", str(self.file),
-             *map(str, arguments)], capture_output=True, text=True,
+            [self.build / "certloopctl", "-s", self.data / "admin.sock",
+             *arguments], capture_output=True, text=True,
             timeout=seconds, env=self.env, cwd=self.directory)
         assert not SANITIZER.search(done.stderr), done.stderr
         return done

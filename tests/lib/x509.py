@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Certificate requests, good and bad, and a look at what came back."""
 
+import functools
 import ipaddress
 import re
 import subprocess
@@ -22,7 +23,13 @@ def new_key(kind="P-256"):
         return ed25519.Ed25519PrivateKey.generate()
     name, _, bits = kind.partition("-")
     assert name == "RSA", kind
-    return rsa.generate_private_key(65537, int(bits))
+    return rsa_key(int(bits))
+
+
+@functools.cache
+def rsa_key(bits):
+    """RSA keys take seconds to make: one of each size serves a whole run."""
+    return rsa.generate_private_key(65537, bits)
 
 
 def san(name):
