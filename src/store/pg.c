@@ -172,7 +172,9 @@ pg_try_again(struct pg *pg, struct batch *b)
 	}
 	metrics_add(METRIC_store_retries, 1);
 	b->alone = true;
-	pg_requeue(pg, b);
+	batch_reset(b);
+	b->state = BATCH_WAITING;
+	TAILQ_INSERT_TAIL(queue_of(pg, b), b, entry);
 }
 
 /* Those at the head that are too old to be sent. */
@@ -200,37 +202,50 @@ compare_keys(const void *a, const void *b)
 	return x->seq < y->seq ? -1 : x->seq > y->seq;
 }
 
-/* Some of those that wait, in the order in which they may take locks. */
-static unsigned
-take_group(struct pg_conn *c, struct batch **group)
+static bool
+is_before(const struct pg_conn *c, int64_t moment)
 {
-	bool groups = loop_mono(c->pg->store.loop) >= c->alone_until;
-	unsigned n = 0, max = groups ? PG_GROUP_MAX : 1;
+	return loop_mono(c->pg->store.loop) < moment;
+}
+
+/* Take up to max of those that wait; how they may be sent. */
+static enum pg_unit
+take_unit(struct pg_conn *c, struct batch_list *queue, unsigned max,
+    struct batch **unit, unsigned *n)
+{
+	enum pg_unit kind = is_before(c, c->bracket_until) && !c->reader ?
+	    PG_BRACKET :
+	    PG_PLAIN;
 	struct batch *b;
 
-	while (n < max && (b = TAILQ_FIRST(&c->waiting)) != NULL) {
-		if (b->alone && n > 0)
+	if (is_before(c, c->alone_until))
+		max = 1;
+	for (*n = 0; *n < max && (b = TAILQ_FIRST(queue)) != NULL;) {
+		if (b->alone && *n > 0)
 			break;
-		TAILQ_REMOVE(&c->waiting, b, entry);
-		group[n++] = b;
+		TAILQ_REMOVE(queue, b, entry);
+		unit[(*n)++] = b;
+		if (b->bracket)
+			kind = PG_BRACKET;
 		if (b->alone)
 			break;
 	}
-	qsort(group, n, sizeof(struct batch *), compare_keys);
-	return n;
+	return *n == 1 ? PG_ALONE : kind;
 }
 
 static void
 send_writes(struct pg_conn *c)
 {
-	struct batch *group[PG_GROUP_MAX];
+	struct batch *unit[PG_GROUP_MAX];
+	enum pg_unit kind;
 	unsigned n;
 	bool ok = true;
 
 	while (ok && c->units < PG_WRITE_DEPTH && !TAILQ_EMPTY(&c->waiting)) {
-		n = take_group(c, group);
-		ok = n == 1 ? pg_send_alone(c, group[0]) :
-			      pg_send_group(c, group, n);
+		kind = take_unit(c, &c->waiting, PG_GROUP_MAX, unit, &n);
+		/* in the order in which they may take locks */
+		qsort(unit, n, sizeof(unit[0]), compare_keys);
+		ok = pg_send_unit(c, kind, unit, n);
 	}
 	if (ok)
 		pg_conn_flush(c);
@@ -257,13 +272,14 @@ pick_reader(struct pg *pg)
 static void
 send_reads(struct pg *pg)
 {
+	struct batch *unit[PG_READ_MAX];
+	enum pg_unit kind;
 	struct pg_conn *c;
-	struct batch *b;
+	unsigned n;
 
-	while ((b = TAILQ_FIRST(&pg->reads)) != NULL &&
-	    (c = pick_reader(pg)) != NULL) {
-		TAILQ_REMOVE(&pg->reads, b, entry);
-		if (!pg_send_alone(c, b))
+	while (!TAILQ_EMPTY(&pg->reads) && (c = pick_reader(pg)) != NULL) {
+		kind = take_unit(c, &pg->reads, PG_READ_MAX, unit, &n);
+		if (!pg_send_unit(c, kind, unit, n))
 			pg_conn_drop(c, PQerrorMessage(c->conn));
 	}
 	for (unsigned i = pg->nwriters; i < pg->nconns; i++)

@@ -198,6 +198,7 @@ come_up(struct pg_conn *c)
 	c->first = c->n = 0;
 	c->units = 0;
 	c->stale = c->refused = false;
+	c->waited = 0;
 	c->failures = 0;
 	c->state = PG_UP;
 	metrics_add(METRIC_store_connects, 1);

@@ -9,30 +9,34 @@
  *	pg_url.c	connection parameters; names are resolved at start
  *	pg_prepare.c	store_prepare: checks and migrations, may block
  *
- * On the wire (platform facts are in HACKING). Everything is a pipeline; a
- * statement is prepared on a connection the first time it is used there.
+ * On the wire everything is a pipeline. A statement is prepared on a connection
+ * the first time it is used there. What is committed together is a unit:
  *
- * A batch alone is its statements and one Sync: PostgreSQL makes that one
- * implicit transaction, committed when the Sync is answered.
+ * alone	a batch and one Sync. PostgreSQL makes that one implicit
+ *		transaction, committed when the Sync is answered.
+ * plain	several batches and one Sync: one commit, one fsync, and the
+ *		least work for both sides. If anything in it fails nothing of
+ *		it was done, and its members are sent again in a
+ * bracket	where a failing member does not take the others with it:
  *
- * A group shares one commit, and so one fsync. A failing member must not take
- * the others with it, and nothing may need to be sent twice, so:
- *
- *	BEGIN; SET LOCAL lock_timeout; SAVEPOINT s;
+ *	BEGIN; set lock_timeout; SAVEPOINT s;
  *	{ statements; RELEASE s; SAVEPOINT s; Sync; ROLLBACK TO s; } a member
  *	COMMIT; Sync
  *
  * Inside a transaction a Sync only ends the skipping that follows an error. If
  * a member fails, its RELEASE and SAVEPOINT are skipped and ROLLBACK TO undoes
- * it; if not, ROLLBACK TO undoes nothing, for the savepoint is new. No member
- * is told anything before the COMMIT is confirmed, not even that its guard was
- * lost: it may have lost to a member that is not committed.
+ * it; if not, ROLLBACK TO undoes nothing, for the savepoint is new. After a
+ * plain unit has failed its connection uses brackets for a while.
  *
- * A group keeps the locks of all its members until it commits, so two groups
+ * No member is told anything before the commit is confirmed, not even that its
+ * guard was lost: it may have lost to a member that is not committed.
+ *
+ * A unit keeps the locks of all its members until it commits, so two units
  * that lock the same rows in different orders get in each other's way, though
  * no two batches do. Keys keep that from happening where rows belong to one
  * key. Where it happens all the same a member waits for a short time only and
- * is then tried again alone, and its connection makes no groups for a while.
+ * is then tried again alone; and if one unit meets it twice its connection
+ * sends batches alone for a while.
  */
 #ifndef STORE_PG_INT_H
 #define STORE_PG_INT_H
@@ -43,12 +47,13 @@
 
 enum {
 	PG_GROUP_MAX = 32,  /* batches to one commit */
-	PG_WRITE_DEPTH = 2, /* commits in flight on a connection: one is */
+	PG_READ_MAX = 16,   /* read-only batches to one Sync */
+	PG_WRITE_DEPTH = 2, /* units in flight on a connection: one is */
 			    /* worked on while the next is on its way */
-	PG_READ_DEPTH = 32, /* read-only batches in flight on a connection */
+	PG_READ_DEPTH = 4,  /* the same on a connection that only reads */
 	PG_PARAMS_MAX = 64, /* of a connection string */
 	PG_SERVER_MIN = 140000,
-	PG_ALONE_TIME = 1000 * 1000, /* usec without groups after trouble */
+	PG_TROUBLE_TIME = 1000 * 1000, /* usec that it is remembered for */
 	PG_PATIENCE_PART = 100, /* of the deadline a member waits for a lock */
 };
 
@@ -98,8 +103,10 @@ struct pg_conn {
 
 	struct batch_list waiting; /* writers only */
 	struct batch_list sent;    /* in the order of their results */
-	unsigned units;            /* groups and lone batches in flight */
+	unsigned units;            /* in flight */
 	int64_t alone_until;       /* no groups before this moment */
+	int64_t bracket_until;     /* no plain units */
+	unsigned waited; /* members of this unit that gave up a lock */
 
 	struct pg_expect *expect; /* a ring */
 	size_t first, n, room;
@@ -155,7 +162,8 @@ void pg_wake(struct pg *);
 void pg_requeue(struct pg *, struct batch *b);
 
 /*
- * Let b wait again, to be sent alone; or end it, if it was sent alone twice.
+ * Let b wait again, behind all others and to be sent alone; or end it, if it
+ * was sent alone twice.
  */
 void pg_try_again(struct pg *, struct batch *b);
 
@@ -189,9 +197,12 @@ void pg_expect(struct pg_conn *, enum pg_expect_kind, unsigned n,
 unsigned pg_slot(const struct pg_conn *, const struct batch *,
     const struct batch_stmt *);
 
-/* Queue a unit in libpq. False: drop the connection. */
-bool pg_send_alone(struct pg_conn *, struct batch *);
-bool pg_send_group(struct pg_conn *, struct batch **, unsigned n);
+unsigned pg_own_slot(const struct pg_conn *, enum pg_own);
+
+enum pg_unit { PG_ALONE, PG_PLAIN, PG_BRACKET };
+
+/* Queue a unit of n batches in libpq. False: drop the connection. */
+bool pg_send_unit(struct pg_conn *, enum pg_unit, struct batch **, unsigned n);
 
 /* ---- pg_read.c */
 

@@ -80,8 +80,8 @@ note_error(struct pg_conn *c, struct batch *b, unsigned stmt,
 		return;
 	}
 	c->stale = c->stale || m->stale;
-	if (m->again && !b->alone)
-		c->alone_until = loop_mono(c->pg->store.loop) + PG_ALONE_TIME;
+	if (m->again && ++c->waited > 1)
+		c->alone_until = loop_mono(c->pg->store.loop) + PG_TROUBLE_TIME;
 	b->again = m->again;
 	batch_note(b, stmt, m->status,
 	    str_printf(b->arena, "%s: %s (SQLSTATE %s)", s->def->name,
@@ -106,9 +106,46 @@ settle(struct pg_conn *c, struct batch *b, bool committed)
 		batch_finish_noted(b);
 }
 
-/* The Sync that ends a unit: everything in it is decided. */
+/* Did something fail in the plain unit at the head? Then nothing was done. */
+static bool
+has_failed_plain(const struct pg_conn *c)
+{
+	struct batch *b;
+
+	TAILQ_FOREACH(b, &c->sent, entry) {
+		if (!b->plain)
+			return false;
+		if (c->refused || b->skipped || b->verdict != STORE_OK)
+			return true;
+		if (b->last)
+			break;
+	}
+	return false;
+}
+
+/* Again, in a way in which the bad one does not harm the others. */
 static void
-end_unit(struct pg_conn *c)
+split_unit(struct pg_conn *c)
+{
+	struct batch *b;
+	bool last;
+
+	do {
+		b = TAILQ_FIRST(&c->sent);
+		last = b->last;
+		TAILQ_REMOVE(&c->sent, b, entry);
+		if (c->reader) {
+			pg_try_again(c->pg, b);
+		} else {
+			b->bracket = true;
+			pg_requeue(c->pg, b);
+		}
+	} while (!last);
+	c->bracket_until = loop_mono(c->pg->store.loop) + PG_TROUBLE_TIME;
+}
+
+static void
+settle_unit(struct pg_conn *c)
 {
 	bool committed = !c->refused, last;
 	struct batch *b;
@@ -120,7 +157,18 @@ end_unit(struct pg_conn *c)
 	} while (!last);
 	if (committed && !c->reader)
 		metrics_add(METRIC_store_commits, 1);
+}
+
+/* The Sync that ends a unit: everything in it is decided. */
+static void
+end_unit(struct pg_conn *c)
+{
+	if (has_failed_plain(c))
+		split_unit(c);
+	else
+		settle_unit(c);
 	c->refused = false;
+	c->waited = 0;
 	c->units--;
 	pg_wake(c->pg);
 }
@@ -138,6 +186,15 @@ fail_prepare(struct pg_conn *c, const struct pg_expect *e, const PGresult *res)
 			if (pg_slot(c, e->b, &e->b->stmts[i]) == e->n)
 				note_error(c, e->b, i, res);
 		}
+}
+
+/* The session does not know the statement (any more). */
+static bool
+is_forgotten(const PGresult *res)
+{
+	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+	return state != NULL && strcmp(state, "26000") == 0;
 }
 
 /* The result of a command. False: it fits nothing that we sent. */
@@ -165,6 +222,8 @@ take_result(struct pg_conn *c, const struct pg_expect *e, PGresult *res)
 			e->b->skipped = true;
 		break;
 	case EXPECT_OWN:
+		if (is_forgotten(res))
+			c->prepared[pg_own_slot(c, e->n)] = false;
 		/* a COMMIT of a transaction that failed says ROLLBACK */
 		if (e->n == PG_COMMIT &&
 		    (!good || strcmp(PQcmdStatus(res), "COMMIT") != 0))

@@ -52,6 +52,12 @@ pg_slot(const struct pg_conn *c, const struct batch *b,
 				  s->sql;
 }
 
+unsigned
+pg_own_slot(const struct pg_conn *c, enum pg_own which)
+{
+	return 2 * c->pg->store.catalog->nstmts + (unsigned)which;
+}
+
 /* Statements have the prefix s_, guards g_. */
 static const char *
 stmt_name(char *buf, const struct batch *b, const struct batch_stmt *s)
@@ -125,9 +131,10 @@ prepare_own(struct pg_conn *c)
 	char patience[64];
 
 	(void)snprintf(patience, sizeof(patience),
-	    "SET LOCAL lock_timeout = %d", ms > 0 ? (int)ms : 1);
+	    "SELECT set_config('lock_timeout', '%d', true)",
+	    ms > 0 ? (int)ms : 1);
 	for (unsigned i = 0; i < PG_OWN; i++) {
-		unsigned slot = 2 * c->pg->store.catalog->nstmts + i;
+		unsigned slot = pg_own_slot(c, (enum pg_own)i);
 
 		if (!c->prepared[slot] &&
 		    !prepare(c, slot, NULL, own[i].name,
@@ -197,21 +204,13 @@ send_sync(struct pg_conn *c, enum pg_expect_kind kind)
 	return true;
 }
 
-static void
-mark_sent(struct pg_conn *c, struct batch *b)
+static bool
+send_plain(struct pg_conn *c, struct batch **group, unsigned n)
 {
-	b->state = BATCH_SENT;
-	TAILQ_INSERT_TAIL(&c->sent, b, entry);
-}
-
-bool
-pg_send_alone(struct pg_conn *c, struct batch *b)
-{
-	mark_sent(c, b);
-	b->last = true;
-	c->units++;
-	return prepare_batch(c, b) && send_stmts(c, b) &&
-	    send_sync(c, EXPECT_SYNC);
+	for (unsigned i = 0; i < n; i++)
+		if (!send_stmts(c, group[i]))
+			return false;
+	return send_sync(c, EXPECT_SYNC);
 }
 
 static bool
@@ -222,18 +221,9 @@ send_member(struct pg_conn *c, struct batch *b)
 	    send_own(c, PG_UNDO);
 }
 
-bool
-pg_send_group(struct pg_conn *c, struct batch **group, unsigned n)
+static bool
+send_bracket(struct pg_conn *c, struct batch **group, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++)
-		mark_sent(c, group[i]);
-	group[n - 1]->last = true;
-	c->units++;
-	if (!prepare_own(c))
-		return false;
-	for (unsigned i = 0; i < n; i++)
-		if (!prepare_batch(c, group[i]))
-			return false;
 	if (!send_own(c, PG_BEGIN) || !send_own(c, PG_PATIENCE) ||
 	    !send_own(c, PG_SAVEPOINT))
 		return false;
@@ -241,4 +231,27 @@ pg_send_group(struct pg_conn *c, struct batch **group, unsigned n)
 		if (!send_member(c, group[i]))
 			return false;
 	return send_own(c, PG_COMMIT) && send_sync(c, EXPECT_SYNC);
+}
+
+bool
+pg_send_unit(struct pg_conn *c, enum pg_unit kind, struct batch **group,
+    unsigned n)
+{
+	c->units++;
+	for (unsigned i = 0; i < n; i++) {
+		group[i]->state = BATCH_SENT;
+		group[i]->plain = kind == PG_PLAIN;
+		group[i]->last = i == n - 1;
+		TAILQ_INSERT_TAIL(&c->sent, group[i], entry);
+	}
+	if (kind != PG_ALONE && !c->reader && !prepare_own(c))
+		return false;
+	for (unsigned i = 0; i < n; i++)
+		if (!prepare_batch(c, group[i]))
+			return false;
+	if (kind == PG_BRACKET)
+		return send_bracket(c, group, n);
+	if (kind == PG_PLAIN && !c->reader && !send_own(c, PG_PATIENCE))
+		return false;
+	return send_plain(c, group, n);
 }

@@ -102,6 +102,8 @@ struct batch {
 	struct pg_conn *home; /* where it waits, if it writes */
 	unsigned tries;       /* times that it was sent alone in vain */
 	bool alone;           /* not in a group */
+	bool bracket;         /* not in a plain group */
+	bool plain;           /* is in one */
 	bool last;            /* closes its group */
 	bool skipped; /* a statement was not run as another one failed */
 	enum store_status verdict; /* STORE_OK: no complaint so far */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "metrics/metrics.h"
 
 /* ---- values */
 
@@ -459,6 +460,29 @@ one_bad_member_does_not_harm_the_others(void **state)
 	}
 	assert_int_equal(fx_count(fx, "m", "n"), N - 3);
 	assert_str(fx_get(fx, "m03"), "v");
+}
+
+static void
+batches_of_a_turn_share_a_commit(void **state)
+{
+	enum { N = 32 };
+	struct fx *fx = *state;
+	struct got g[N] = { 0 };
+	struct batch *b;
+	int64_t commits;
+
+	fx_settle(fx);
+	commits = metrics_get(METRIC_store_commits);
+	for (int i = 0; i < N; i++) {
+		b = fx_batch(fx, "same");
+		fx_put(b, str_printf(fx->arena, "k%d", i).p, "v");
+		fx_send(fx, b, &g[i]);
+	}
+	for (int i = 0; i < N; i++) {
+		fx_wait(fx, &g[i]);
+		assert_int_equal(g[i].status, STORE_OK);
+	}
+	assert_int_equal(metrics_get(METRIC_store_commits), commits + 1);
 }
 
 static void
@@ -1058,6 +1082,7 @@ run_both_tests(void)
 		BOTH(another_constraint_is_an_error),
 		BOTH(a_statement_that_cannot_be_prepared_is_an_error),
 		BOTH(one_bad_member_does_not_harm_the_others),
+		BOTH(batches_of_a_turn_share_a_commit),
 		BOTH(members_of_a_commit_see_those_before_them),
 		BOTH(thousands_of_batches_in_one_turn),
 		BOTH(a_full_queue_refuses_at_once),

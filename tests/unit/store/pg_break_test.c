@@ -333,8 +333,11 @@ the_server_crashes_and_recovers(void **state)
 		assert_true(
 		    g[i].status == STORE_OK || g[i].status == STORE_UNKNOWN);
 	}
-	for (int i = 0; i < 2; i++) /* they went down with it */
-		PQclear(PQexec(fx->raw[i], "SELECT"));
+	for (int i = 0; i < 2; i++) /* they go down with it */
+		while (PQstatus(fx->raw[i]) == CONNECTION_OK) {
+			PQclear(PQexec(fx->raw[i], "SELECT"));
+			fx_turn_for(fx, 10000);
+		}
 	fx_settle(fx);
 	assert_str(fx_get(fx, "safe"), "v");
 	for (int i = 0; i < 4; i++)
