@@ -211,7 +211,7 @@ read_key(const struct reader *r)
 	if (!pki_key_is(out->key, &out->kind, &out->bits, &why))
 		return problem_new(r->arena, PROBLEM_BAD_CSR,
 		    "the CSR is for %s", why);
-	if (!pki_is_canonical_spki(out->key, out->spki))
+	if (!pki_is_canonical_spki(out->kind, out->spki))
 		return bad(r->arena,
 		    "has a public key in an unusual encoding "
 		    "(it takes a named curve and an "

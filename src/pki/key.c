@@ -18,16 +18,32 @@
 
 enum { RSA_BITS_NEW = 3072, EXPONENT_BITS_MAX = 32, EXPONENT_MIN = 65537 };
 
+#define ALG(bytes)                                                             \
+	{                                                                      \
+		.p = (bytes), .n = sizeof(bytes) - 1                           \
+	}
+#define EC_OID "\x06\x07\x2a\x86\x48\xce\x3d\x02\x01"
+
 static const struct kind {
 	const char *name;
 	int pkey, nid;
 	unsigned bits;
+	struct str alg; /* AlgorithmIdentifier: RFC 3279, 5480, 8410 */
 } kinds[] = {
-	[PKI_RSA] = { "RSA", EVP_PKEY_RSA, 0, 0 },
-	[PKI_P256] = { "P-256", EVP_PKEY_EC, NID_X9_62_prime256v1, 256 },
-	[PKI_P384] = { "P-384", EVP_PKEY_EC, NID_secp384r1, 384 },
-	[PKI_P521] = { "P-521", EVP_PKEY_EC, NID_secp521r1, 521 },
-	[PKI_ED25519] = { "Ed25519", EVP_PKEY_ED25519, 0, 256 },
+	/* clang-format off */
+	[PKI_RSA] = { "RSA", EVP_PKEY_RSA, 0, 0,
+	    ALG("\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"
+		"\x05\x00") },
+	[PKI_P256] = { "P-256", EVP_PKEY_EC, NID_X9_62_prime256v1, 256,
+	    ALG("\x30\x13" EC_OID "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01"
+		"\x07") },
+	[PKI_P384] = { "P-384", EVP_PKEY_EC, NID_secp384r1, 384,
+	    ALG("\x30\x10" EC_OID "\x06\x05\x2b\x81\x04\x00\x22") },
+	[PKI_P521] = { "P-521", EVP_PKEY_EC, NID_secp521r1, 521,
+	    ALG("\x30\x10" EC_OID "\x06\x05\x2b\x81\x04\x00\x23") },
+	[PKI_ED25519] = { "Ed25519", EVP_PKEY_ED25519, 0, 256,
+	    ALG("\x30\x05\x06\x03\x2b\x65\x70") },
+	/* clang-format on */
 };
 
 enum { NKINDS = sizeof(kinds) / sizeof(kinds[0]) };
@@ -301,19 +317,17 @@ pki_read_spki(struct str spki)
 }
 
 bool
-pki_is_canonical_spki(const EVP_PKEY *key, struct str spki)
+pki_is_canonical_spki(enum pki_key_kind kind, struct str spki)
 {
-	uint8_t storage[PKI_SPKI_MAX];
-	CBB cbb;
-	bool ok;
+	CBS in = der_cbs(spki), seq;
+	struct str alg, bits;
 
-	CBB_init_fixed(&cbb, storage, sizeof(storage));
-	ok = EVP_marshal_public_key(&cbb, key) && CBB_flush(&cbb) &&
-	    str_eq(spki, str_make(CBB_data(&cbb), CBB_len(&cbb)));
-	CBB_cleanup(&cbb);
-	if (!ok)
-		ERR_clear_error();
-	return ok;
+	if (!CBS_get_asn1(&in, &seq, CBS_ASN1_SEQUENCE) ||
+	    !der_get_element(&seq, CBS_ASN1_SEQUENCE, &alg) ||
+	    !der_get_bits(&seq, &bits) || !str_eq(alg, kinds[kind].alg))
+		return false;
+	return kinds[kind].pkey != EVP_PKEY_EC ||
+	    (bits.n > 0 && bits.p[0] == POINT_CONVERSION_UNCOMPRESSED);
 }
 
 void

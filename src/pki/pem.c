@@ -126,6 +126,27 @@ pem_size(const char *label, size_t len)
 	    letters + letters / LINE + 2;
 }
 
+/* base64, RFC 4648 section 4, with padding. */
+static char *
+encode(char *out, const unsigned char *in, size_t n)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij"
+				      "klmnopqrstuvwxyz0123456789+/";
+
+	for (; n > 0; in += 3) {
+		unsigned v = (unsigned)in[0] << 16;
+
+		v |= n > 1 ? (unsigned)in[1] << 8 : 0;
+		v |= n > 2 ? in[2] : 0;
+		*out++ = letters[v >> 18];
+		*out++ = letters[v >> 12 & 63];
+		*out++ = n > 1 ? letters[v >> 6 & 63] : '=';
+		*out++ = n > 2 ? letters[v & 63] : '=';
+		n -= n < 3 ? n : 3;
+	}
+	return out;
+}
+
 size_t
 pem_write(char *out, const char *label, struct str der)
 {
@@ -135,7 +156,7 @@ pem_write(char *out, const char *label, struct str der)
 	while (der.n > 0) {
 		size_t n = der.n < LINE_BYTES ? der.n : LINE_BYTES;
 
-		p += EVP_EncodeBlock((uint8_t *)p, (const uint8_t *)der.p, n);
+		p = encode(p, (const unsigned char *)der.p, n);
 		*p++ = '\n';
 		der = str_skip(der, n);
 	}

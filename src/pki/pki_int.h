@@ -143,8 +143,12 @@ void pki_free_key(void *);
  */
 EVP_PKEY *pki_read_spki(struct str spki);
 
-/* Are these the bytes that we would write for the key? */
-bool pki_is_canonical_spki(const EVP_PKEY *, struct str spki);
+/*
+ * Are these the bytes that we would write for the key, which was read from
+ * them and is of this kind? The reader takes only DER; what it leaves open is
+ * how a curve is named and whether its point is compressed.
+ */
+bool pki_is_canonical_spki(enum pki_key_kind, struct str spki);
 
 /* ---- file.c */
 
