@@ -178,6 +178,25 @@ def test_wildcards_and_addresses_get_certificates(server, client, tmp_path):
     x509.openssl_verify(pem, server.root, tmp_path)
 
 
+def test_dates_that_were_ordered_are_kept(client):
+    """RFC 8555 section 7.4: notBefore and notAfter, within the profile."""
+    names = fresh()
+    now = datetime.datetime.utcnow().replace(microsecond=0)
+    after = now + datetime.timedelta(days=7)
+    order = client.order(names, notAfter=after.isoformat() + "Z")
+    assert order["notAfter"] == after.isoformat() + "Z"
+    client.finalize(order, x509.make_csr(names, key()))
+    leaf = x509.split_chain(client.download(order))[0]
+    assert leaf.not_valid_after in (
+        after, after - datetime.timedelta(seconds=1))
+    before = now + datetime.timedelta(days=1)
+    order = client.order(names, notBefore=before.isoformat() + "Z",
+                         notAfter=after.isoformat() + "Z")
+    client.finalize(order, x509.make_csr(names, key()))
+    leaf = x509.split_chain(client.download(order))[0]
+    assert leaf.not_valid_before == before
+
+
 def test_a_hundred_names_fit(client):
     names = fresh(100)
     _, pem, _ = client.obtain(names, key=key())

@@ -7,6 +7,7 @@ import re
 import secrets
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -29,6 +30,7 @@ def test_one_thread_under_load(new_server, engine, load):
     while not workers.has_ended():
         counts.add(server.threads())
         counts.add(len(servers.children(server.pid)) + 1)
+        time.sleep(0.02)
     assert counts == {1}
     assert workers.result()["problems"] == []
     fds = server.fds()
@@ -300,5 +302,6 @@ def test_connections_to_postgres_are_bounded(new_server, load):
             "SELECT count(*) FROM pg_stat_activity WHERE usename = 'certloop'"
             f" AND datname = '{server.store.name}'")
         most = max(most, int(rows[0][0]))
+        time.sleep(0.1)
     assert workers.result()["problems"] == []
     assert 0 < most <= 7

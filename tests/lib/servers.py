@@ -471,7 +471,7 @@ limits {{
         return self
 
     def wait_ready(self, seconds=30):
-        wait_for(self.is_ready, seconds, "certloopd to be ready")
+        wait_for(self.is_ready, seconds, "certloopd to be ready", 0.05)
 
     def is_ready(self):
         if self.process.poll() is not None:
