@@ -82,7 +82,7 @@ def run_micro(bench):
         if os.access(p, os.X_OK) and not p.suffix)
     for program in programs:
         print(f"\n{program.name}", file=bench.out)
-        done = subprocess.run([*CLIENT, str(program)], env=env, text=True,
+        done = subprocess.run([*SERVER, str(program)], env=env, text=True,
                               stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, cwd=bench.directory)
         print(done.stdout, end="", file=bench.out)
