@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: ISC
 """Directory, nonces and accounts: RFC 8555 sections 7.1 to 7.3."""
 
+import functools
+
 import pytest
 
+import acme
 import jose
 import x509
 from acme import Refused, dns
@@ -177,6 +180,19 @@ def test_registering_again_gives_the_account_that_exists(server):
     assert (first.status, second.status) == (201, 200)
     assert first.header("Location") == second.header("Location")
     assert second.json["contact"] == ["mailto:one@example.org"]
+
+
+def test_registrations_at_once_make_one_account(server):
+    client = server.client()
+    url = client.directory["newAccount"]
+    calls = []
+    for _ in range(8):
+        twin = client.twin()
+        calls.append(functools.partial(twin.send, url, body=twin.sign(
+            url, {"termsOfServiceAgreed": True})))
+    answers = acme.at_once(calls)
+    assert sorted(a.status for a in answers) == [200] * 7 + [201]
+    assert len({a.header("Location") for a in answers}) == 1
 
 
 def test_only_return_existing_makes_nothing(server):

@@ -3,12 +3,14 @@
 and 7.5, and who may see them."""
 
 import datetime
+import functools
 import secrets
 import urllib.parse
 
 import pytest
 
 import acme
+import servers
 from acme import Refused, dns, ip
 
 
@@ -92,6 +94,19 @@ def test_an_identical_live_order_is_returned(client):
     assert again.url == first.url
     assert client.order(names + fresh()).url != first.url
     assert client.order(names[:1]).url != first.url
+
+
+def test_identical_orders_at_once_are_one_order(client):
+    url = client.directory["newOrder"]
+    payload = {"identifiers": acme.identifiers(fresh(2))}
+    calls = []
+    for _ in range(8):
+        twin = client.twin()
+        calls.append(functools.partial(
+            twin.send, url, body=twin.sign(url, payload)))
+    answers = acme.at_once(calls)
+    assert {a.status for a in answers} <= {200, 201}, answers
+    assert len({a.header("Location") for a in answers}) == 1
 
 
 def test_a_name_given_twice_counts_once(client):
@@ -192,7 +207,6 @@ profile default {
 @pytest.fixture(scope="module")
 def strict(build, tmp_path_factory):
     """A client of a server with an identifier policy."""
-    import servers
     daemon = servers.Certloopd(build, tmp_path_factory.mktemp("strict"),
                                profiles=POLICY)
     daemon.start()

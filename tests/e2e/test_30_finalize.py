@@ -3,8 +3,8 @@
 and each reason to refuse a certificate request."""
 
 import datetime
+import functools
 import secrets
-import threading
 
 import pytest
 from cryptography import x509 as cx509
@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
+import acme
+import servers
 import x509
 from jose import b64
 
@@ -412,28 +414,14 @@ def test_many_at_once_finalize_one_order(server):
     owner.register()
     names = fresh()
     order = owner.order(names)
-    rivals = []
+    calls = []
     for _ in range(6):
-        rival = server.client(key=owner.key)
-        rival.kid = owner.kid
-        rival.nonce_in_hand = rival.nonce()
-        rival.nonces = [rival.nonce_in_hand]
-        rivals.append(rival)
-    bodies = [r.sign(order["finalize"], {
-        "csr": b64(x509.make_csr(names, x509.new_key()))}) for r in rivals]
-    answers = []
-    gate = threading.Barrier(len(rivals))
-
-    def go(rival, body):
-        gate.wait()
-        answers.append(rival.send(order["finalize"], body=body))
-    threads = [threading.Thread(target=go, args=pair)
-               for pair in zip(rivals, bodies)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(answers) == len(rivals)
+        rival = owner.twin()
+        body = rival.sign(order["finalize"], {
+            "csr": b64(x509.make_csr(names, x509.new_key()))})
+        calls.append(functools.partial(rival.send, order["finalize"],
+                                       body=body))
+    answers = acme.at_once(calls)
     for answer in answers:
         assert answer.status == 200 or answer.problem == "orderNotReady"
     assert any(answer.status == 200 for answer in answers)
@@ -469,7 +457,6 @@ profile default {
     order = client.order(names)
     end = datetime.datetime.fromisoformat(
         order["expires"].replace("Z", "+00:00"))
-    import servers
     servers.wait_for(
         lambda: datetime.datetime.now(datetime.timezone.utc) > end
         + datetime.timedelta(seconds=1.1), 5, "the order to expire")

@@ -2,6 +2,7 @@
 """Bad input from outside: each request gets the right refusal, and the
 process neither leaks nor stops. RFC 8555 section 6, RFC 7515, RFC 7518."""
 
+import functools
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import ssl
 
 import pytest
 
+import acme
 import jose
 import servers
 import x509
@@ -431,6 +433,18 @@ def test_a_nonce_that_was_never_handed_out(client, what):
     assert response.status == 400
     assert response.problem == "badNonce" or (
         response.problem == "malformed" and what in ("empty", "long"))
+
+
+def test_one_nonce_at_once_is_taken_once(client):
+    """A race of sixteen."""
+    url = client.directory["newOrder"]
+    twins = [client.twin() for _ in range(16)]
+    for _ in range(5):
+        body = client.sign(url, IDENTIFIERS)
+        answers = acme.at_once([functools.partial(
+            twin.send, url, body=body) for twin in twins])
+        assert sorted(a.problem or "" for a in answers) == (
+            [""] + ["badNonce"] * 15)
 
 
 def test_a_nonce_changed_in_any_place_is_refused(client):

@@ -195,7 +195,8 @@ def test_one_log_line_for_a_request_with_its_id(server):
     lines = [line for line in server.log(offset).splitlines()
              if identifier in line]
     assert len(lines) == 1
-    assert any(value == "201" for value in fields(lines[0]).values())
+    assert fields(lines[0])["status"] == "201"
+    assert client.kid.endswith("/" + fields(lines[0])["account"])
 
 
 def test_what_a_client_sends_forges_no_line(server):
@@ -272,6 +273,55 @@ def test_postgres_stops_and_comes_back(new_server):
         server.stop()
     finally:
         cluster.remove()
+
+
+def test_postgres_freezes_and_thaws(new_server):
+    """Nothing waits longer than the deadline of a batch, and what needs no
+    database is served at once."""
+    cluster = servers.Postgres().start()
+    try:
+        server = new_server(store=cluster.new_store())
+        server.write_config(server.config().replace(
+            "store {", "store {\n  deadline = 1s"))
+        server.start()
+        client = server.client()
+        order, pem, _ = client.obtain(fresh())
+        cluster.freeze()
+        for _ in range(3):
+            response = client.send(client.directory["newOrder"], {
+                "identifiers": [acme.dns(fresh()[0])]})
+            assert response.status == 503, response
+            assert int(response.header("Retry-After")) > 0
+            assert response.seconds < 5
+            response = client.http.get(client.directory_url)
+            assert response.status == 200 and response.seconds < 1
+        cluster.thaw()
+
+        def works():
+            response = client.send(order["certificate"])
+            assert response.status in (200, 503), response
+            return response.status == 200 and response.body == pem
+        servers.wait_for(works, 30, "the certificate")
+        client.obtain(fresh())
+        server.stop()
+    finally:
+        cluster.remove()
+
+
+def test_reloads_under_load_disturb_nobody(new_server, engine, load):
+    server = new_server(engine).start()
+    workers = load(server, workers=2, orders=30)
+    reloads = 0
+    while not workers.has_ended():
+        server.hup()
+        reloads += 1
+        servers.wait_for(
+            lambda: server.metrics()["certloop_config_reloads_total"]
+            >= reloads, 20, "the reload")
+    result = workers.result()
+    assert result["problems"] == []
+    assert result["again"] == 0
+    assert reloads > 1
 
 
 def test_sessions_that_are_terminated_are_replaced(new_server):

@@ -7,6 +7,7 @@ does: it repeats the request with a fresh nonce after badNonce (RFC 8555
 section 6.5) and raises Refused for other problems.
 """
 
+import threading
 import time
 
 import jose
@@ -47,6 +48,24 @@ def identifiers(names):
     return out
 
 
+def at_once(calls):
+    """Call each from a thread of its own at the same moment; what they
+    returned, in order."""
+    gate = threading.Barrier(len(calls))
+    results = [None] * len(calls)
+
+    def go(i, call):
+        gate.wait()
+        results[i] = call()
+    threads = [threading.Thread(target=go, args=pair)
+               for pair in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
 class Order:
     """An order as last seen."""
 
@@ -75,6 +94,16 @@ class Client:
         self.nonces = []
         self.bad_nonces = 0     # badNonce answers that post() overcame
         self._directory = None
+
+    def twin(self):
+        """Another client of the same account, with a connection and a nonce
+        of its own."""
+        other = Client(self.directory_url, key=self.key, http=web.Web(
+            self.http.tls, self.http.timeout, self.http.via,
+            self.http.plain))
+        other.kid = self.kid
+        other.nonces.append(other.nonce())
+        return other
 
     # ---- unsigned
 

@@ -226,7 +226,18 @@ class Postgres:
         wait_for(lambda: not any(map(is_alive, pids)), 20,
                  "the end of PostgreSQL's processes")
 
+    def freeze(self):
+        """SIGSTOP: connections stay, nothing is answered."""
+        for pid in [self.process.pid] + children(self.process.pid):
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self):
+        for pid in [self.process.pid] + children(self.process.pid):
+            os.kill(pid, signal.SIGCONT)
+
     def remove(self):
+        if self.process is not None:
+            self.thaw()
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.directory, ignore_errors=True)
 
