@@ -357,7 +357,7 @@ raw(struct fx *fx, int i)
 	return fx->raw[i];
 }
 
-static PGresult *
+static PGresult *__attribute__((format(printf, 3, 0)))
 raw_exec(struct fx *fx, int i, const char *fmt, va_list ap)
 {
 	char text[4096];
