@@ -2,7 +2,6 @@
 """Starting, refusing to start, reloading and stopping; certloopctl."""
 
 import datetime
-import fcntl
 import json
 import os
 import re
@@ -41,11 +40,22 @@ def fresh():
 
 # ---- without a configuration
 
+def lock_name(sock, name):
+    """Take a name that only one process can have."""
+    try:
+        sock.bind("\0" + name)
+    except OSError:
+        return False
+    return True
+
+
 def test_it_runs_without_a_configuration(build, tmp_path):
     """SQLite and a CA of its own in ./certloop-data, https on loopback, and
     a banner with the directory URL and how to use it."""
-    with open("/tmp/certloop-port-14000.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with socket.socket(socket.AF_UNIX) as lock:
+        # Its ports are the same for every test run on this machine.
+        servers.wait_for(lambda: lock_name(lock, "certloop-port-14000"), 300,
+                         "the other test run to leave port 14000")
         daemon = servers.Certloopd(build, tmp_path)
         program = str(daemon.program)
         with open(daemon.logfile, "ab") as log:
