@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Accounts, RFC 8555 sections 7.1.2 and 7.3.
- *
- *	check	pure: contacts, terms, what is asked for
- *	start	one batch: insert unless the key has an account, read it
- *	answer	201 new, 200 known
+ * Accounts, RFC 8555 sections 7.1.2, 7.3.2 and 7.3.6: reading, updating,
+ * deactivating; and what new-account shares with them.
  */
 #include "acme/acme_int.h"
 
-#include "base/id.h"
-#include "metrics/metrics.h"
-
 struct account_request {
 	struct str contacts; /* JSON array; p is NULL if not given */
-	bool agreed, only_existing, deactivate;
-	struct str id; /* for a new one */
+	bool agreed, deactivate;
 };
 
 /* ---- judging */
@@ -47,8 +40,8 @@ check_contact(struct arena *a, struct str contact)
 	return NULL;
 }
 
-static const struct problem *
-parse_contacts(struct areq *q, struct account_request *ar)
+const struct problem *
+account_parse_contacts(struct areq *q, struct str *out)
 {
 	const struct json *list = json_get(q->payload, "contact");
 	struct json_writer *w = json_writer_new(q->arena, 1 << 14);
@@ -73,12 +66,12 @@ parse_contacts(struct areq *q, struct account_request *ar)
 		json_str(w, NULL, c->str);
 	}
 	json_close(w);
-	ar->contacts = json_text(w);
+	*out = json_text(w);
 	return NULL;
 }
 
-static const struct problem *
-parse_flag(struct areq *q, const char *name, bool *out)
+const struct problem *
+account_parse_flag(struct areq *q, const char *name, bool *out)
 {
 	const struct json *j = json_get(q->payload, name);
 
@@ -89,35 +82,10 @@ parse_flag(struct areq *q, const char *name, bool *out)
 	return NULL;
 }
 
-static const struct problem *
-new_account_check(struct areq *q)
-{
-	struct account_request *ar = arena_new(q->arena,
-	    struct account_request);
-	const struct problem *pr;
-
-	q->state = ar;
-	if ((pr = parse_flag(q, "onlyReturnExisting", &ar->only_existing)) !=
-		NULL ||
-	    (pr = parse_flag(q, "termsOfServiceAgreed", &ar->agreed)) != NULL)
-		return pr;
-	if (ar->only_existing)
-		return NULL; /* the rest does not count, section 7.3.1 */
-	if ((pr = parse_contacts(q, ar)) != NULL)
-		return pr;
-	ar->id = id_new(q->arena);
-	return NULL;
-}
-
 /* ---- answering */
 
-struct account_view {
-	struct str id, status, contacts;
-	int64_t tos_agreed;
-};
-
-static enum step
-reply_account(struct areq *q, unsigned status, const struct account_view *v)
+enum step
+account_reply(struct areq *q, unsigned status, const struct account_view *v)
 {
 	struct json_writer *w = json_writer_new(q->arena, ACME_REPLY_MAX);
 
@@ -133,113 +101,6 @@ reply_account(struct areq *q, unsigned status, const struct account_view *v)
 	req_add_header(q->req, "Location",
 	    acme_url(q->arena, q->profile, "account", v->id));
 	return acme_reply(q, status, w);
-}
-
-/* ---- new-account */
-
-/* Why no account may be made, now that we know that there is none. */
-static const struct problem *
-missing_problem(struct areq *q, const struct account_request *ar)
-{
-	const struct conf *c = q->setup->conf;
-
-	if (ar->only_existing)
-		return problem_new(q->arena, PROBLEM_ACCOUNT_DOES_NOT_EXIST,
-		    "this key has no account here");
-	if (c->terms_of_service.text.p != NULL && !ar->agreed)
-		return problem_new(q->arena, PROBLEM_USER_ACTION_REQUIRED,
-		    "the terms of service must be agreed to: " STR_FMT,
-		    STR_ARG(c->terms_of_service.text));
-	if (q->profile->conf->contact_required &&
-	    (ar->contacts.p == NULL || ar->contacts.n <= 2))
-		return problem_new(q->arena, PROBLEM_INVALID_CONTACT,
-		    "this profile requires a contact");
-	return NULL;
-}
-
-static enum step
-refuse_missing(struct areq *q, const struct problem *pr)
-{
-	if (pr->type == PROBLEM_USER_ACTION_REQUIRED)
-		req_add_header(q->req, "Link",
-		    str_printf(q->arena,
-			"<" STR_FMT ">;rel=\"terms-of-service\"",
-			STR_ARG(q->setup->conf->terms_of_service.text)));
-	return acme_fail(q, pr);
-}
-
-static enum step
-new_account_answer(void *arg, const struct store_result *r)
-{
-	struct areq *q = arg;
-	struct account_request *ar = q->state;
-	const struct problem *missing = missing_problem(q, ar);
-	unsigned last = missing == NULL ? 1 : 0;
-	struct account_view v;
-	bool made;
-
-	if (r->status != STORE_OK)
-		return acme_fail(q, r->problem);
-	if (store_nrows(r, last) == 0)
-		return refuse_missing(q, missing);
-	v = (struct account_view){
-		.id = store_get_str(r, last, 0, ACCOUNT_BY_KEY_ID),
-		.status = store_get_str(r, last, 0, ACCOUNT_BY_KEY_STATUS),
-		.contacts = store_get_str(r, last, 0, ACCOUNT_BY_KEY_CONTACTS),
-		.tos_agreed = store_get_int(r, last, 0,
-		    ACCOUNT_BY_KEY_TOS_AGREED),
-	};
-	if (!str_is(v.status, "valid"))
-		return acme_fail(q,
-		    problem_new(q->arena, PROBLEM_DEACTIVATED,
-			"the account of this key is " STR_FMT,
-			STR_ARG(v.status)));
-	made = str_eq(v.id, ar->id);
-	acme_log(q, "account", v.id);
-	if (made)
-		metrics_add(METRIC_accounts_created, 1);
-	return reply_account(q, made ? 201 : 200, &v);
-}
-
-static void
-insert_account(struct areq *q, struct batch *b,
-    const struct account_request *ar)
-{
-	store_add(b, SQL_ACCOUNT_INSERT);
-	store_str(b, ar->id);
-	store_str(b, q->profile->name);
-	store_str(b, jwk_thumbprint(q->arena, &q->jwk));
-	store_str(b, q->jwk.json);
-	store_str(b, ar->contacts.p != NULL ? ar->contacts : STR("[]"));
-	if (ar->agreed)
-		store_int(b, loop_wall(q->acme->loop));
-	else
-		store_null(b);
-}
-
-static enum step
-new_account_start(struct areq *q)
-{
-	struct account_request *ar = q->state;
-	struct str thumbprint = jwk_thumbprint(q->arena, &q->jwk);
-	struct batch *b = store_new_batch(q->acme->store, &q->req->task,
-	    thumbprint);
-	bool may_make = missing_problem(q, ar) == NULL;
-
-	if (may_make)
-		insert_account(q, b, ar);
-	store_add(b, SQL_ACCOUNT_BY_KEY);
-	store_str(b, q->profile->name);
-	store_str(b, thumbprint);
-	if (may_make)
-		audit_add_if_account(b,
-		    &(struct audit_entry){
-			.actor = str_printf(q->arena, "account:" STR_FMT,
-			    STR_ARG(ar->id)),
-			.action = "account.create",
-			.object = ar->id,
-		    });
-	return store_send_batch(b, new_account_answer, q);
 }
 
 /* ---- account: read, update, deactivate */
@@ -268,9 +129,10 @@ account_check(struct areq *q)
 			return problem_new(q->arena, PROBLEM_MALFORMED,
 			    "the status can only be set to \"deactivated\"");
 	}
-	if ((pr = parse_flag(q, "termsOfServiceAgreed", &ar->agreed)) != NULL)
+	if ((pr = account_parse_flag(q, "termsOfServiceAgreed", &ar->agreed)) !=
+	    NULL)
 		return pr;
-	if ((pr = parse_contacts(q, ar)) != NULL)
+	if ((pr = account_parse_contacts(q, &ar->contacts)) != NULL)
 		return pr;
 	if (q->profile->conf->contact_required && ar->contacts.p != NULL &&
 	    ar->contacts.n <= 2)
@@ -296,7 +158,7 @@ account_answer(void *arg, const struct store_result *r)
 	v.tos_agreed = store_get_int(r, 0, 0, ACCOUNT_UPDATE_TOS_AGREED);
 	if (ar->deactivate)
 		cache_drop(q->acme->cache, q->profile->name, q->account);
-	return reply_account(q, 200, &v);
+	return account_reply(q, 200, &v);
 }
 
 static enum step
@@ -337,18 +199,6 @@ account_start(struct areq *q)
 		    });
 	return store_send_batch(b, account_answer, q);
 }
-
-const struct acme_route new_account_route = {
-	.http = { .methods = REQ_POST,
-	    .path = "/new-account",
-	    .name = "new-account",
-	    .body_max = ACME_BODY_MAX,
-	    .start = acme_start },
-	.auth = AUTH_JWK,
-	.payload = PAYLOAD_OBJECT,
-	.check = new_account_check,
-	.start = new_account_start,
-};
 
 const struct acme_route account_route = {
 	.http = { .methods = REQ_POST,

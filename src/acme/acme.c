@@ -130,6 +130,13 @@ acme_configure(struct acme *acme, struct arena *a, const struct conf *conf,
 	acme->setup = s;
 }
 
+void
+acme_share_nonces(struct acme *acme, const struct seal_key *key, uint8_t id)
+{
+	nonces_share(acme->nonces, key, id);
+	redeem_learn_epoch(acme);
+}
+
 const struct http_app *
 acme_http_app(const struct acme *acme)
 {
@@ -160,6 +167,8 @@ acme_free(struct acme *acme)
 		return;
 	if (acme->recovering)
 		task_end(&acme->recovery);
+	if (acme->learning)
+		task_end(&acme->learn);
 	issue_stop_all(acme);
 	metrics_off_collect(collect, acme);
 	nonces_free(acme->nonces);
@@ -221,8 +230,7 @@ struct str
 acme_url(struct arena *a, const struct acme_profile *p, const char *kind,
     struct str id)
 {
-	return str_printf(a, STR_FMT "/%s/" STR_FMT, STR_ARG(p->base), kind,
-	    STR_ARG(id));
+	return str_join(a, p->base, STR("/"), str_from(kind), STR("/"), id);
 }
 
 /* Is the answer to this request to carry a nonce? */
@@ -244,8 +252,7 @@ before_reply(struct req *req)
 	struct arena *a = req->task.arena;
 
 	if (wants_nonce(req))
-		req_add_header(req, "Replay-Nonce",
-		    nonce_mint(acme->nonces, a, loop_wall(acme->loop)));
+		req_add_header(req, "Replay-Nonce", redeem_mint(acme, a));
 	if (p != NULL && req->route != &directory_route.http)
 		req_add_header(req, "Link",
 		    str_printf(a, "<" STR_FMT "/directory>;rel=\"index\"",

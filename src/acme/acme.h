@@ -10,6 +10,9 @@
 #include "http/http.h"
 #include "issuer/issuer.h"
 #include "loop/loop.h"
+#include "ratelimit/ratelimit.h"
+#include "redis/redis.h"
+#include "seal/seal.h"
 #include "store/store.h"
 
 struct acme;
@@ -22,6 +25,9 @@ struct acme_options {
 	struct store *store;
 	acme_find_issuer *find_issuer; /* issuers outlive the acme object */
 	void *issuers;
+	struct ratelimit *limits;
+	struct redis *redis; /* NULL: none */
+	bool replicas;       /* other processes serve the same clients */
 };
 
 struct acme *acme_new(const struct acme_options *);
@@ -33,6 +39,9 @@ struct acme *acme_new(const struct acme_options *);
  */
 void acme_configure(struct acme *, struct arena *, const struct conf *conf,
     struct str public_url);
+
+/* The key under which all replicas seal nonces; id differs from key to key. */
+void acme_share_nonces(struct acme *, const struct seal_key *, uint8_t id);
 
 /* What listeners serve; lives as long as the acme object. */
 const struct http_app *acme_http_app(const struct acme *);

@@ -18,6 +18,7 @@ enum {
 	ACME_CONTACT_MAX = 320,
 	ACME_REPLY_MAX = 1 << 17, /* an order of 256 long names fits */
 	ACME_ORDERS_PAGE = 100,
+	ACME_TAKES_MAX = 4,      /* limits of one request */
 	ACME_RECOVER_MAX = 50,   /* orders taken over in one pass */
 	ACME_ATTEMPTS_MAX = 100, /* claims of one order, then it fails */
 };
@@ -56,6 +57,10 @@ struct acme {
 	unsigned nissuing;
 	struct task recovery;
 	bool recovering;
+	struct task learn; /* the store's nonce epoch */
+	bool learning;
+	char store_epoch[NONCE_EPOCH_LEN];
+	size_t store_epoch_len; /* 0: not known */
 };
 
 /* ---- requests */
@@ -100,6 +105,10 @@ struct areq {
 	EVP_PKEY *key;
 	enum jwk_kind kind;
 	int64_t key_version;
+	struct nonce nonce;
+	const struct problem *refusal; /* what the answer will be anyway */
+	struct take takes[ACME_TAKES_MAX];
+	size_t ntakes;
 	bool again; /* the account was loaded afresh for this request */
 	enum step (*why)(struct areq *); /* see acme_recheck */
 	void *state;                     /* the handler's */
@@ -130,6 +139,13 @@ enum step acme_recheck(struct areq *, enum step (*why)(struct areq *));
 /* Add key=value to the request's one log line. */
 void acme_log(struct areq *, const char *key, struct str value);
 
+/* redeem.c: nonce and limits; then the handler, or the refusal. */
+enum step redeem_start(struct areq *);
+struct str redeem_mint(struct acme *, struct arena *);
+void redeem_learn_epoch(struct acme *);
+/* A check adds what the request will take. The key lives with the request. */
+void redeem_limit(struct areq *, enum limit_id, struct str key);
+
 /* A step for acme_recheck: there is no such object (of this account). */
 enum step acme_not_found(struct areq *);
 
@@ -147,6 +163,17 @@ extern const struct acme_route finalize_route, cert_route, chain_route;
 /* directory.c */
 struct str directory_write(struct arena *, const struct acme_setup *,
     const struct acme_profile *);
+
+/* account.c: what new-account shares */
+struct account_view {
+	struct str id, status, contacts; /* contacts: a JSON array */
+	int64_t tos_agreed;              /* 0: not */
+};
+const struct problem *account_parse_contacts(struct areq *, struct str *out);
+const struct problem *account_parse_flag(struct areq *, const char *name,
+    bool *out);
+enum step account_reply(struct areq *, unsigned status,
+    const struct account_view *);
 
 /* policy.c: what a profile allows */
 struct acme_id {

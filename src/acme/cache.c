@@ -71,7 +71,11 @@ find_chain(struct cache *c, struct str id)
 {
 	uint64_t h = 0;
 
-	memcpy(&h, id.p, id.n < sizeof(h) ? id.n : sizeof(h));
+	/* their end is random, their beginning is a time */
+	if (id.n >= sizeof(h))
+		memcpy(&h, id.p + id.n - sizeof(h), sizeof(h));
+	else
+		memcpy(&h, id.p, id.n);
 	return &c->chains[(h * UINT64_C(0x9e3779b97f4a7c15) >> 32) &
 	    (c->nchains - 1)];
 }

@@ -27,8 +27,7 @@ cert_answer(void *arg, const struct store_result *r)
 		STR_ARG(acme_url(q->arena, q->profile, "chain",
 		    store_get_str(r, 0, 0, CERT_GET_CHAIN)))));
 	return req_reply(q->req, 200, CHAIN_TYPE,
-	    str_printf(q->arena, STR_FMT STR_FMT, STR_ARG(leaf),
-		STR_ARG(chain)));
+	    str_join(q->arena, leaf, chain));
 }
 
 static enum step

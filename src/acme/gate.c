@@ -26,17 +26,10 @@ static enum step gate_verified(struct areq *);
 
 /* Every problem past the opened nonce uses the nonce up. */
 static enum step
-refuse(struct areq *q, const struct nonce *n, const struct problem *pr)
+refuse(struct areq *q, const struct problem *pr)
 {
-	(void)nonce_redeem(q->acme->nonces, n);
-	return acme_fail(q, pr);
-}
-
-/* The opened nonce stands in the handler's state until the check is done. */
-static struct nonce *
-opened_nonce(struct areq *q)
-{
-	return q->state;
+	q->refusal = pr;
+	return redeem_start(q);
 }
 
 static const struct problem *
@@ -86,11 +79,8 @@ check_key_member(struct areq *q)
 static const struct problem *
 check_nonce(struct areq *q)
 {
-	struct nonce *n = arena_new(q->arena, struct nonce);
-
-	q->state = n;
 	if (nonce_open(q->acme->nonces, q->arena, q->jws.nonce,
-		loop_wall(q->acme->loop), n))
+		loop_wall(q->acme->loop), &q->nonce))
 		return NULL;
 	metrics_add(METRIC_nonces_refused, 1);
 	return problem_new(q->arena, PROBLEM_BAD_NONCE,
@@ -145,7 +135,7 @@ gate_key(struct areq *q)
 	const struct problem *pr;
 
 	if ((pr = jwk_parse(q->arena, q->jws.jwk, &q->jwk)) != NULL)
-		return refuse(q, opened_nonce(q), pr);
+		return refuse(q, pr);
 	q->key = q->jwk.key;
 	q->kind = q->jwk.kind;
 	return gate_verified(q);
@@ -187,7 +177,7 @@ gate_account(struct areq *q)
 	const struct cached_account *known;
 
 	if (!parse_kid(q))
-		return refuse(q, opened_nonce(q),
+		return refuse(q,
 		    problem_new(q->arena, PROBLEM_ACCOUNT_DOES_NOT_EXIST,
 			"\"" STR_FMT "\" is not the URL of an account here",
 			STR_ARG(q->jws.kid)));
@@ -242,7 +232,7 @@ on_account(void *arg, const struct store_result *r)
 	const struct problem *pr = read_account(q, r);
 
 	if (pr != NULL)
-		return refuse(q, opened_nonce(q), pr);
+		return refuse(q, pr);
 	return gate_verified(q);
 }
 
@@ -284,24 +274,16 @@ parse_payload(struct areq *q)
 static enum step
 gate_verified(struct areq *q)
 {
-	const struct nonce *n = opened_nonce(q);
 	const struct problem *pr;
 
-	q->state = NULL;
 	if (q->account.n > 0)
 		acme_log(q, "account", q->account);
 	if ((pr = check_signature(q)) != NULL ||
 	    (pr = parse_payload(q)) != NULL)
-		return refuse(q, n, pr);
+		return refuse(q, pr);
 	if (q->route->check != NULL && (pr = q->route->check(q)) != NULL)
-		return refuse(q, n, pr);
-	if (!nonce_redeem(q->acme->nonces, n)) {
-		metrics_add(METRIC_nonces_refused, 1);
-		return acme_fail(q,
-		    problem_new(q->arena, PROBLEM_BAD_NONCE,
-			"the nonce was used before"));
-	}
-	return q->route->start(q);
+		return refuse(q, pr);
+	return redeem_start(q);
 }
 
 /* ---- once more, with the account as it is now */

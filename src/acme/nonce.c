@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Sealed nonces, redeemed by the process that minted them.
+ * Sealed nonces, and the redeemer that is this process.
  *
  * Sequence numbers count up from 0. Their bits live in pages of NONCE_PAGE,
  * made when the first nonce of a page is redeemed; pages stand in a ring by
@@ -17,7 +17,6 @@
 #include "base/b64url.h"
 #include "base/id.h"
 #include "metrics/metrics.h"
-#include "seal/seal.h"
 
 struct page {
 	uint64_t bits[NONCE_PAGE / 64];
@@ -29,18 +28,21 @@ struct slot {
 };
 
 struct nonces {
-	struct seal_box *box;
-	uint64_t redeemer; /* our boot id */
-	uint64_t next;     /* sequence number of the next nonce */
-	uint64_t floor;    /* page number of the oldest page kept */
+	struct seal_box *box;    /* seals, and opens */
+	struct seal_box *before; /* opens; NULL: none */
+	uint64_t boot;           /* our boot id */
+	uint64_t next;           /* sequence number of the next nonce */
+	uint64_t floor;          /* page number of the oldest page kept */
 	int64_t lifetime;
 	struct slot ring[NONCE_PAGES];
 };
 
-/* What is sealed. Both sides are the same build on the same machine. */
+/* What is sealed. All sides are the same build. */
 struct token {
-	uint64_t redeemer, seq;
+	uint64_t boot, seq;
 	int64_t minted;
+	uint64_t redeemer;
+	char epoch[NONCE_EPOCH_LEN];
 };
 
 enum { TOKEN_SEALED = sizeof(struct token) + SEAL_TOKEN_EXTRA };
@@ -59,9 +61,9 @@ nonces_new(int64_t lifetime)
 	if (n == NULL)
 		abort();
 	seal_key_init(&key);
-	n->box = seal_box_new(&key, 1);
+	n->box = seal_box_new(&key, 0);
 	seal_key_wipe(&key);
-	id_random(&n->redeemer, sizeof(n->redeemer));
+	id_random(&n->boot, sizeof(n->boot));
 	n->lifetime = lifetime;
 	return n;
 }
@@ -74,13 +76,28 @@ nonces_free(struct nonces *n)
 	for (size_t i = 0; i < NONCE_PAGES; i++)
 		free(n->ring[i].page);
 	seal_box_free(n->box);
+	seal_box_free(n->before);
 	free(n);
+}
+
+void
+nonces_share(struct nonces *n, const struct seal_key *key, uint8_t id)
+{
+	seal_box_free(n->before);
+	n->before = n->box;
+	n->box = seal_box_new(key, id);
 }
 
 void
 nonces_set_lifetime(struct nonces *n, int64_t lifetime)
 {
 	n->lifetime = lifetime;
+}
+
+int64_t
+nonces_lifetime(const struct nonces *n)
+{
+	return n->lifetime;
 }
 
 static struct slot *
@@ -113,12 +130,18 @@ begin_page(struct nonces *n, uint64_t seq, int64_t now)
 }
 
 struct str
-nonce_mint(struct nonces *n, struct arena *a, int64_t now)
+nonce_mint(struct nonces *n, struct arena *a, int64_t now,
+    enum nonce_redeemer redeemer, struct str epoch)
 {
-	struct token t = { .redeemer = n->redeemer,
+	struct token t = { .boot = n->boot,
 		.seq = n->next++,
-		.minted = now };
+		.minted = now,
+		.redeemer = redeemer };
 
+	if (redeemer != NONCE_PROCESS) {
+		assert(epoch.n == sizeof(t.epoch));
+		memcpy(t.epoch, epoch.p, sizeof(t.epoch));
+	}
 	if (t.seq % NONCE_PAGE == 0)
 		begin_page(n, t.seq, now);
 	find_slot(n, t.seq)->newest = now;
@@ -127,25 +150,47 @@ nonce_mint(struct nonces *n, struct arena *a, int64_t now)
 	    seal_token(a, n->box, str_make(&t, sizeof(t)), NONCE_AAD));
 }
 
+/* By the one key or the other. */
+static bool
+unseal(const struct nonces *n, struct arena *a, struct str sealed,
+    struct token *t)
+{
+	const struct seal_box *box = n->box;
+	struct str plain;
+	uint8_t id;
+
+	if (!seal_token_id(sealed, &id))
+		return false;
+	if (id != seal_box_id(box))
+		box = n->before;
+	if (box == NULL || id != seal_box_id(box) ||
+	    !seal_open_token(a, box, sealed, NONCE_AAD, &plain) ||
+	    plain.n != sizeof(*t))
+		return false;
+	memcpy(t, plain.p, sizeof(*t));
+	return true;
+}
+
 bool
 nonce_open(const struct nonces *n, struct arena *a, struct str text,
     int64_t now, struct nonce *out)
 {
-	struct str sealed, plain;
+	struct str sealed;
 	struct token t;
 
 	if (text.n != B64URL_LEN(TOKEN_SEALED) ||
-	    !b64url_decode(a, text, &sealed) ||
-	    !seal_open_token(a, n->box, sealed, NONCE_AAD, &plain) ||
-	    plain.n != sizeof(t))
+	    !b64url_decode(a, text, &sealed) || !unseal(n, a, sealed, &t))
 		return false;
-	memcpy(&t, plain.p, sizeof(t));
-	if (t.redeemer != n->redeemer || t.minted > now + SKEW ||
-	    now - t.minted > n->lifetime)
+	if (t.minted > now + SKEW || now - t.minted > n->lifetime)
 		return false;
-	*out = (struct nonce){ .redeemer = t.redeemer,
+	if (t.redeemer == NONCE_PROCESS && t.boot != n->boot)
+		return false;
+	*out = (struct nonce){ .redeemer = (enum nonce_redeemer)t.redeemer,
+		.boot = t.boot,
 		.seq = t.seq,
 		.minted = t.minted };
+	memcpy(out->epoch, t.epoch, sizeof(out->epoch));
+	(void)b64url_write(out->id, str_make(&t, 16)); /* boot and seq */
 	return true;
 }
 
@@ -157,8 +202,8 @@ nonce_redeem(struct nonces *n, const struct nonce *nonce)
 	uint64_t mask = UINT64_C(1) << (bit % 64);
 	uint64_t *word;
 
-	assert(nonce->redeemer == n->redeemer);
-	if (nonce->seq >= n->next || nonce->seq / NONCE_PAGE < n->floor)
+	if (nonce->redeemer != NONCE_PROCESS || nonce->boot != n->boot ||
+	    nonce->seq >= n->next || nonce->seq / NONCE_PAGE < n->floor)
 		return false;
 	if (s->page == NULL && (s->page = calloc(1, sizeof(*s->page))) == NULL)
 		abort();

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Replay nonces, RFC 8555 section 6.5. A nonce costs no storage to mint: it is
- * a sealed token that holds its mint time, a sequence number and the name of
- * its redeemer, and only that redeemer may redeem it, once.
+ * a sealed token that holds its mint time, a number of its own, and the name
+ * of its redeemer. Only that redeemer may redeem it, once, whatever happens
+ * to the others meanwhile:
  *
- * The redeemer here is this process, named by a random boot id: it keeps one
- * bit for each nonce that it minted within their lifetime.
+ *	process	this process, named by a random boot id: one bit for each
+ *		nonce that it minted within their lifetime
+ *	redis	all processes together, named by Redis's epoch
+ *	store	all processes together, named by an epoch in the store
+ *
+ * For the last two all processes need the same key (nonces_share). Who is
+ * named is decided when a nonce is minted; what is gone by the time that it
+ * comes back makes it a badNonce, and the client takes the fresh one.
  */
 #ifndef ACME_NONCE_H
 #define ACME_NONCE_H
@@ -15,19 +22,27 @@
 
 #include "base/arena.h"
 #include "base/str.h"
+#include "seal/seal.h"
 
 struct nonces;
 
-/* An opened nonce. */
-struct nonce {
-	uint64_t redeemer, seq;
-	int64_t minted; /* usec since 1970 */
-};
+enum nonce_redeemer { NONCE_PROCESS = 1, NONCE_REDIS, NONCE_STORE };
 
 enum {
-	NONCE_PAGE = 4096, /* nonces whose bits are kept together */
+	NONCE_EPOCH_LEN = 16, /* letters that name a shared redeemer */
+	NONCE_ID_LEN = 22,    /* base64url, unique among all processes */
+	NONCE_PAGE = 4096,    /* nonces whose bits are kept together */
 	/* pages at most; past them the oldest nonces are refused early */
 	NONCE_PAGES = 16384,
+};
+
+/* An opened nonce. */
+struct nonce {
+	enum nonce_redeemer redeemer;
+	char epoch[NONCE_EPOCH_LEN]; /* of a shared redeemer */
+	char id[NONCE_ID_LEN];       /* for a shared redeemer */
+	uint64_t boot, seq;          /* of the process that minted it */
+	int64_t minted;              /* usec since 1970 */
 };
 
 /* lifetime in microseconds. The caller owns the result. */
@@ -36,18 +51,32 @@ void nonces_free(struct nonces *);
 
 /* A reload may change the lifetime. */
 void nonces_set_lifetime(struct nonces *, int64_t lifetime);
-
-/* A fresh nonce, text in the arena. */
-struct str nonce_mint(struct nonces *, struct arena *, int64_t now);
+int64_t nonces_lifetime(const struct nonces *);
 
 /*
- * Is the text a nonce of ours that is still in date and of a redeemer that
- * can be asked? Costs no I/O and changes nothing.
+ * Seal and open with this key, that all processes have, from now on; id tells
+ * one key from the next. The key before it still opens.
+ */
+void nonces_share(struct nonces *, const struct seal_key *, uint8_t id);
+
+/*
+ * A fresh nonce, text in the arena. epoch names the shared redeemer (of
+ * NONCE_EPOCH_LEN letters); it is ignored for NONCE_PROCESS.
+ */
+struct str nonce_mint(struct nonces *, struct arena *, int64_t now,
+    enum nonce_redeemer, struct str epoch);
+
+/*
+ * Is the text a nonce of ours (of all of us, if the key is shared) that is
+ * still in date? Costs no I/O and changes nothing.
  */
 bool nonce_open(const struct nonces *, struct arena *, struct str text,
     int64_t now, struct nonce *);
 
-/* Redeem an opened nonce: true the first time, never again. */
+/*
+ * Redeem an opened nonce whose redeemer is a process: true the first time,
+ * never again, and never for one of another process.
+ */
 bool nonce_redeem(struct nonces *, const struct nonce *);
 
 #endif

@@ -183,6 +183,7 @@ new_order_check(struct areq *q)
 		return pr;
 	o->names = digest_ids(q->arena, o);
 	o->id = id_new(q->arena);
+	redeem_limit(q, LIMIT_NEW_ORDER, q->account);
 	return NULL;
 }
 
@@ -276,6 +277,7 @@ insert_order(struct areq *q, struct batch *b, const struct order_request *o,
 	put_date(b, o->not_before);
 	put_date(b, o->not_after);
 	store_int(b, order_lifetime(q->profile->conf));
+	store_int(b, q->setup->conf->limits.open_orders_per_account);
 }
 
 static void
@@ -328,6 +330,40 @@ new_order_start(struct areq *q)
 	return store_send_batch(b, new_order_answer, q);
 }
 
+/* Neither made nor found: the account has as many open orders as it may. */
+static enum step
+on_open(void *arg, const struct store_result *r)
+{
+	struct areq *q = arg;
+	struct problem *pr;
+	int64_t wait;
+
+	if (r->status != STORE_OK)
+		return acme_fail(q, r->problem);
+	wait = store_get_int(r, 0, 0, ORDERS_OPEN_FIRST) -
+	    store_get_int(r, 0, 0, ORDERS_OPEN_NOW);
+	pr = problem_new(q->arena, PROBLEM_RATE_LIMITED,
+	    "the account has %lld open orders, and at most %lld are allowed: "
+	    "finalize one, or wait until one expires",
+	    (long long)store_get_int(r, 0, 0, ORDERS_OPEN_N),
+	    (long long)q->setup->conf->limits.open_orders_per_account);
+	pr->retry_after = wait > 0 ?
+	    (unsigned)((wait + WHEN_SECOND - 1) / WHEN_SECOND) :
+	    1;
+	return acme_fail(q, pr);
+}
+
+static enum step
+count_open(struct areq *q)
+{
+	struct batch *b = store_new_batch(q->acme->store, &q->req->task,
+	    q->account);
+
+	store_add(b, SQL_ORDERS_OPEN);
+	store_str(b, q->account);
+	return store_send_batch(b, on_open, q);
+}
+
 static enum step
 new_order_answer(void *arg, const struct store_result *r)
 {
@@ -338,9 +374,7 @@ new_order_answer(void *arg, const struct store_result *r)
 	if (r->status != STORE_OK)
 		return acme_fail(q, r->problem);
 	if (store_nrows(r, LIVE) == 0)
-		return acme_fail(q,
-		    problem_cause(q->arena, PROBLEM_SERVER,
-			"a new order is not there"));
+		return count_open(q);
 	if (store_nrows(r, INSERTED) > 0)
 		metrics_add(METRIC_orders_created, 1);
 	return order_reply(q, 201, r, LIVE);

@@ -2,7 +2,6 @@
 /* Rows of the audit trail. */
 #include "audit/audit.h"
 
-#include "base/b64url.h"
 #include "base/id.h"
 
 static void
@@ -18,11 +17,9 @@ put_text(struct batch *b, struct str s)
 static void
 begin(struct batch *b, enum sql sql, const struct audit_entry *e)
 {
-	uint8_t raw[16];
 	char id[ID_LEN];
 
-	id_random(raw, sizeof(raw));
-	(void)b64url_write(id, str_make(raw, sizeof(raw)));
+	id_write(id);
 	store_add(b, sql);
 	store_str(b, str_make(id, sizeof(id)));
 	store_str(b, e->actor);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Random object ids. The kernel is asked for a block at a time. */
+/* Object ids: time and random bits. */
 #include "base/id.h"
 
 #include <stdint.h>
@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "base/b64url.h"
+#include "base/when.h"
 
 void
 id_random(void *out, size_t n)
@@ -25,13 +26,48 @@ id_random(void *out, size_t n)
 	}
 }
 
-struct str
-id_new(struct arena *a)
+/*
+ * Milliseconds since 2020 in base 32, most significant letter first, in
+ * letters whose order is that of their bytes; good until 2054, then it wraps.
+ */
+static void
+write_time(char *out)
+{
+	static const char letters[] = "0123456789abcdefghijklmnopqrstuv";
+	uint64_t ms = (uint64_t)(when_now() / 1000) - UINT64_C(1577836800000);
+
+	for (size_t i = ID_TIME_LEN; i-- > 0; ms >>= 5)
+		out[i] = letters[ms & 31];
+}
+
+void
+id_write(char out[static ID_LEN])
 {
 	uint8_t raw[16];
 
+	write_time(out);
 	id_random(raw, sizeof(raw));
-	return b64url_encode(a, str_make(raw, sizeof(raw)));
+	(void)b64url_write(out + ID_TIME_LEN, str_make(raw, sizeof(raw)));
+}
+
+struct str
+id_new(struct arena *a)
+{
+	char *out = arena_alloc(a, ID_LEN + 1);
+
+	id_write(out);
+	out[ID_LEN] = '\0';
+	return str_make(out, ID_LEN);
+}
+
+static bool
+is_time(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!(s.p[i] >= '0' && s.p[i] <= '9') &&
+		    !(s.p[i] >= 'a' && s.p[i] <= 'v'))
+			return false;
+	return true;
 }
 
 bool
@@ -39,5 +75,6 @@ id_is_valid(struct str s)
 {
 	uint8_t raw[16];
 
-	return s.n == ID_LEN && b64url_decode_exact(s, raw, sizeof(raw));
+	return s.n == ID_LEN && is_time(str_make(s.p, ID_TIME_LEN)) &&
+	    b64url_decode_exact(str_skip(s, ID_TIME_LEN), raw, sizeof(raw));
 }

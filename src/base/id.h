@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Random object ids: 128 bits as 22 letters of base64url. */
+/*
+ * Object ids: 8 letters of time, so that rows of one time stand together in
+ * every index, then 128 random bits as 22 letters of base64url.
+ */
 #ifndef BASE_ID_H
 #define BASE_ID_H
 
@@ -9,10 +12,13 @@
 #include "base/arena.h"
 #include "base/str.h"
 
-enum { ID_LEN = 22 };
+enum { ID_TIME_LEN = 8, ID_RANDOM_LEN = 22, ID_LEN = 30 };
 
 /* A fresh id from the kernel's random source, in the arena. */
 struct str id_new(struct arena *);
+
+/* The same into out. */
+void id_write(char out[static ID_LEN]);
 
 /* Does s look like an id of ours? Anything else need not reach the store. */
 bool id_is_valid(struct str);

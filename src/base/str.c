@@ -110,6 +110,24 @@ str_lower(struct arena *a, struct str s)
 }
 
 struct str
+str_concat(struct arena *a, const struct str *parts, size_t n)
+{
+	size_t len = 0;
+	char *p, *at;
+
+	for (size_t i = 0; i < n; i++)
+		len += parts[i].n;
+	p = at = arena_alloc(a, len + 1);
+	for (size_t i = 0; i < n; i++)
+		if (parts[i].n > 0) {
+			memcpy(at, parts[i].p, parts[i].n);
+			at += parts[i].n;
+		}
+	*at = '\0';
+	return str_make(p, len);
+}
+
+struct str
 str_printf(struct arena *a, const char *fmt, ...)
 {
 	va_list ap, again;
@@ -188,13 +206,31 @@ utf8_len(const unsigned char *p, size_t n)
 	return len;
 }
 
+/* How many bytes, by eights, begin s that are ASCII and not NUL. */
+static size_t
+skip_ascii(struct str s)
+{
+	const uint64_t high = UINT64_C(0x8080808080808080);
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t word;
+	size_t i = 0;
+
+	for (; i + sizeof(word) <= s.n; i += sizeof(word)) {
+		memcpy(&word, s.p + i, sizeof(word));
+		/* a high bit, or a byte that borrows because it is zero */
+		if (((word | ((word - ones) & ~word)) & high) != 0)
+			break;
+	}
+	return i;
+}
+
 bool
 str_is_text(struct str s)
 {
 	const unsigned char *p = (const unsigned char *)s.p;
 	size_t len;
 
-	for (size_t i = 0; i < s.n; i += len)
+	for (size_t i = skip_ascii(s); i < s.n; i += len)
 		if ((len = utf8_len(p + i, s.n - i)) == 0)
 			return false;
 	return true;

@@ -82,6 +82,12 @@ char *str_cstr(struct arena *, struct str);
 /* ASCII lower case copy. */
 struct str str_lower(struct arena *, struct str);
 
+/* The parts one behind the other, NUL-terminated: str_join(a, x, y, z). */
+struct str str_concat(struct arena *, const struct str *parts, size_t n);
+#define str_join(a, ...)                                                       \
+	str_concat((a), (const struct str[]){ __VA_ARGS__ },                   \
+	    sizeof((const struct str[]){ __VA_ARGS__ }) / sizeof(struct str))
+
 /* printf into the arena. */
 struct str str_printf(struct arena *, const char *, ...)
     __attribute__((format(printf, 2, 3)));

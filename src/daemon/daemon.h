@@ -20,6 +20,9 @@
 #include "issuer/issuer.h"
 #include "jobs/jobs.h"
 #include "loop/loop.h"
+#include "ratelimit/ratelimit.h"
+#include "redis/redis.h"
+#include "seal/seal.h"
 #include "store/store.h"
 #include "tls/tls.h"
 
@@ -55,6 +58,10 @@ struct daemon {
 	struct store *store;
 	struct issuer **issuers;
 	size_t nissuers;
+	struct redis *redis; /* NULL: none */
+	struct ratelimit *limits;
+	struct seal_ring *ring;          /* of secrets at rest; NULL: none */
+	void (*shared)(struct daemon *); /* what follows fleet_share */
 	struct acme *acme;
 	struct admin *admin;
 	struct jobs *jobs;
@@ -105,6 +112,12 @@ void selfcert_stop(struct daemon *);
 /* single.c: done(d) once this process may work on the store. */
 void single_start(struct daemon *, void (*done)(struct daemon *));
 void single_stop(struct daemon *);
+
+/* fleet.c: limits and secrets that replicas share */
+bool fleet_make(struct daemon *, const char **why);
+void fleet_set_limits(struct daemon *, const struct conf *);
+void fleet_share(struct daemon *, void (*done)(struct daemon *));
+void fleet_free(struct daemon *);
 
 /* reload.c */
 bool daemon_reload(void *daemon, struct arena *, struct conf_errors *,

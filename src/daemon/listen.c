@@ -112,6 +112,13 @@ daemon_listen(struct daemon *d, const char **why)
 	return listen_admin(d, why);
 }
 
+/* The i-th listener in another configuration that has the same ones. */
+static const struct conf_listener *
+listener_in(const struct daemon *d, size_t i, const struct conf *c)
+{
+	return conf_find_listener(c, d->listeners[i].conf->at.name);
+}
+
 /* Can every listener use its files? Nothing is changed. */
 static bool
 check_tls(struct daemon *d, const struct conf *c, struct arena *a,
@@ -123,7 +130,7 @@ check_tls(struct daemon *d, const struct conf *c, struct arena *a,
 	for (size_t i = 0; i < d->nlisteners; i++) {
 		if (d->listeners[i].tls == NULL)
 			continue;
-		o = tls_options(a, &c->listeners[i]);
+		o = tls_options(a, listener_in(d, i, c));
 		if ((s = tls_server_new(&o, a, why)) == NULL)
 			return false;
 		tls_server_free(s);
@@ -143,12 +150,18 @@ daemon_reload_tls(struct daemon *d, const struct conf *c, struct arena *a,
 	for (size_t i = 0; i < d->nlisteners; i++) {
 		if (d->listeners[i].tls == NULL)
 			continue;
-		o = tls_options(a, &c->listeners[i]);
+		o = tls_options(a, listener_in(d, i, c));
 		if (!tls_server_reload(d->listeners[i].tls, &o, a, why))
 			return false;
 	}
 	for (size_t i = 0; i < d->nlisteners; i++)
-		d->listeners[i].self = c->listeners[i].certificate.n == 0;
+		d->listeners[i].self = d->listeners[i].tls != NULL &&
+		    listener_in(d, i, c)->certificate.n == 0;
+	for (size_t i = 0; i < d->nlisteners; i++)
+		if (d->listeners[i].self &&
+		    tls_server_expires(d->listeners[i].tls, "self") ==
+			INT64_MAX)
+			timer_start(&d->renew, 0); /* it has none yet */
 	return true;
 }
 

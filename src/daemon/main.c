@@ -190,13 +190,18 @@ static void
 init_ca(struct arena *a, const struct conf *c)
 {
 	struct ca_paths p = ca_paths_of(a, c);
+	struct str sealed;
 	const char *why;
 
 	if ((why = ca_init(a, c)) != NULL)
 		die(EXIT_CONFIG, "cannot make a CA", why);
+	if (access(c->seal_key.p, F_OK) != 0 &&
+	    !seal_make_key(a, c->seal_key.p, &sealed))
+		die(EXIT_CONFIG, "cannot make the sealing key", sealed.p);
 	printf("root CA     %s\nits key     %s (keep it offline)\n"
-	       "issuing CA  %s\nits key     %s\n",
-	    p.root, p.root_key, p.certificate, p.key);
+	       "issuing CA  %s\nits key     %s\n"
+	       "sealing key %s\n",
+	    p.root, p.root_key, p.certificate, p.key, c->seal_key.p);
 }
 
 /* As many descriptors as we may have; connections are bounded by config. */
@@ -238,6 +243,7 @@ free_all(struct daemon *d)
 	if (d->starting.arena != NULL)
 		task_end(&d->starting);
 	acme_free(d->acme);
+	fleet_free(d);
 	admin_free(d->admin);
 	daemon_free_listeners(d);
 	for (size_t i = 0; i < d->nissuers; i++)

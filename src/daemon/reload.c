@@ -32,8 +32,8 @@ say_change(struct buf *out, const struct conf_change *c)
 		buf_str(out,
 		    c->before.p != NULL ? STR(" removed") : STR(" added"));
 	else
-		buf_printf(out, "\"" STR_FMT "\" -> \"" STR_FMT "\"",
-		    STR_ARG(c->before), STR_ARG(c->after));
+		buf_printf(out, STR_FMT " -> " STR_FMT, STR_ARG(c->before),
+		    STR_ARG(c->after));
 	buf_char(out, '\n');
 }
 
@@ -68,14 +68,18 @@ apply(struct daemon *d, struct arena *holder, const struct conf *next)
 {
 	struct issuer_local_options o;
 
-	d->conf = next;
-	acme_configure(d->acme, holder, next, d->public_url);
 	for (size_t i = 0; i < d->nlisteners; i++)
-		d->listeners[i].conf = &next->listeners[i];
+		d->listeners[i].conf = conf_find_listener(next,
+		    d->listeners[i].conf->at.name);
 	for (size_t i = 0; i < d->nissuers; i++) {
-		o = daemon_issuer_options(holder, d, next, &next->issuers[i]);
+		o = daemon_issuer_options(holder, d, next,
+		    conf_find_issuer(next, str_from(d->issuers[i]->name)));
 		issuer_local_set(d->issuers[i], &o);
 	}
+	d->conf = next;
+	/* last: it may let go of the configuration before */
+	acme_configure(d->acme, holder, next, d->public_url);
+	fleet_set_limits(d, next);
 	if (d->jobs != NULL)
 		jobs_set_intervals(d->jobs,
 		    &(struct jobs_intervals){

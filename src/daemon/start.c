@@ -18,6 +18,7 @@
 
 static void agree_on_issuers(struct daemon *);
 static enum step on_agreed(void *, const struct store_result *);
+static void share(struct daemon *);
 static void make_certificates(struct daemon *);
 static void go(struct daemon *);
 
@@ -195,10 +196,15 @@ daemon_start(struct daemon *d, struct arena *conf_arena, const char **why)
 	d->exit = EXIT_CONFIG;
 	if (!make_issuers(d, why))
 		return false;
+	if (!fleet_make(d, why))
+		return false;
 	acme = (struct acme_options){ .loop = d->loop,
 		.store = d->store,
 		.find_issuer = daemon_find_issuer,
-		.issuers = d };
+		.issuers = d,
+		.limits = d->limits,
+		.redis = d->redis,
+		.replicas = d->conf->replicas };
 	d->public_url = str_dup(d->arena, derive_public_url(d->arena, d->conf));
 	d->acme = acme_new(&acme);
 	acme_configure(d->acme, conf_arena, d->conf, d->public_url);
@@ -286,8 +292,14 @@ on_agreed(void *arg, const struct store_result *r)
 			return STEP_DONE;
 		}
 	}
-	single_start(d, make_certificates);
+	single_start(d, share);
 	return STEP_DONE;
+}
+
+static void
+share(struct daemon *d)
+{
+	fleet_share(d, make_certificates);
 }
 
 static void

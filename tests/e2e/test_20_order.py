@@ -300,8 +300,8 @@ def test_objects_of_another_account_look_like_none(server):
         scheme, host, path, _, _ = urllib.parse.urlsplit(url)
         parts = path.split("/")
         index = max(range(len(parts)), key=lambda i: len(parts[i]))
-        size = len(parts[index]) * 6 // 8
-        parts[index] = secrets.token_urlsafe(size)
+        # the form of an id: a time, then random bits
+        parts[index] = parts[index][:8] + secrets.token_urlsafe(16)
         nothing = f"{scheme}://{host}{'/'.join(parts)}"
         for payload in (None, {}):
             foreign = stranger.send(url, payload)

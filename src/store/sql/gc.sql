@@ -5,7 +5,7 @@
 -- name: gc_authorizations  args: count int  cols: id
 UPDATE authorizations SET status = 'expired'
 WHERE id IN (SELECT id FROM authorizations
-    WHERE status IN ('pending', 'valid') AND expires <= now_us()
+    WHERE (status = 'pending' OR status = 'valid') AND expires <= now_us()
     ORDER BY expires LIMIT $1)
     AND status IN ('pending', 'valid') AND expires <= now_us()
 RETURNING id;
@@ -13,7 +13,7 @@ RETURNING id;
 -- name: gc_orders  args: count int, error text  cols: id
 UPDATE orders SET status = 'invalid', error = $2, updated = now_us()
 WHERE id IN (SELECT id FROM orders
-    WHERE status IN ('pending', 'ready') AND expires <= now_us()
+    WHERE (status = 'pending' OR status = 'ready') AND expires <= now_us()
     ORDER BY expires LIMIT $1)
     AND status IN ('pending', 'ready') AND expires <= now_us()
 RETURNING id;

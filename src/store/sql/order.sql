@@ -2,27 +2,40 @@
 -- carries the owner, the profile, and the account's status and key version.
 
 -- An identical live order is returned, not made again. The account row is
--- taken before (account_take), so that two at once see each other.
--- name: order_insert  args: id text, account text, profile text, status text, identifiers text, names text, authzs text, not_before time, not_after time, lifetime int  cols: id
+-- taken before (account_take), so that two at once see each other, and the
+-- count of open orders is exact.
+-- name: order_insert  args: id text, account text, profile text, status text, identifiers text, names text, authzs text, not_before time, not_after time, lifetime int, most int  cols: id
 INSERT INTO orders (id, account, profile, status, identifiers, names_hash, authzs,
     not_before, not_after, expires, attempt, uncertain, created, updated)
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, now_us() + $10, 0, 0, now_us(),
     now_us()
 WHERE NOT EXISTS (SELECT 1 FROM orders WHERE account = $2 AND names_hash = $6
-    AND profile = $3 AND status IN ('pending', 'ready')
+    AND profile = $3 AND (status = 'pending' OR status = 'ready' OR
+        status = 'processing') AND status <> 'processing'
     AND not_before IS NOT DISTINCT FROM $8
     AND not_after IS NOT DISTINCT FROM $9
     AND expires > now_us() + 300000000)
+    AND ($11 = 0 OR (SELECT count(*) FROM orders WHERE account = $2
+        AND (status = 'pending' OR status = 'ready' OR
+            status = 'processing')
+        AND expires > now_us()) < $11)
 RETURNING id
 
 -- name: order_live  args: account text, profile text, names text, not_before time, not_after time  cols: id, status, identifiers, authzs, not_before, not_after, expires, error, certificate
 SELECT id, status, identifiers, authzs, not_before, not_after, expires, error,
     certificate
 FROM orders WHERE account = $1 AND profile = $2 AND names_hash = $3
-    AND status IN ('pending', 'ready')
+    AND (status = 'pending' OR status = 'ready' OR
+        status = 'processing') AND status <> 'processing'
     AND not_before IS NOT DISTINCT FROM $4
     AND not_after IS NOT DISTINCT FROM $5
 ORDER BY expires DESC LIMIT 1
+
+-- How many orders are open, and when the first of them runs out?
+-- name: orders_open  args: account text  cols: n, first, now
+SELECT count(*), min(expires), now_us() FROM orders WHERE account = $1
+    AND (status = 'pending' OR status = 'ready' OR
+        status = 'processing') AND expires > now_us()
 
 -- An open order that is out of date reads as invalid before a sweep says so.
 -- name: order_get  args: id text, account text, profile text, key_version int  cols: id, status, identifiers, authzs, not_before, not_after, expires, error, certificate

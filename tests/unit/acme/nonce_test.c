@@ -36,11 +36,17 @@ drop(void **state)
 	return 0;
 }
 
+static struct str
+mint(struct nonces *n, struct arena *a, int64_t now)
+{
+	return nonce_mint(n, a, now, NONCE_PROCESS, STR(""));
+}
+
 static void
 a_nonce_is_redeemed_once(void **state)
 {
 	struct fixture *f = *state;
-	struct str text = nonce_mint(f->n, f->a, NOW);
+	struct str text = mint(f->n, f->a, NOW);
 	struct nonce n;
 
 	assert_true(nonce_open(f->n, f->a, text, NOW + 1, &n));
@@ -59,8 +65,8 @@ every_nonce_of_many_pages_is_redeemed_once(void **state)
 	struct nonce *all = calloc(MANY, sizeof(*all));
 
 	for (size_t i = 0; i < MANY; i++)
-		assert_true(nonce_open(f->n, f->a, nonce_mint(f->n, f->a, NOW),
-		    NOW, &all[i]));
+		assert_true(nonce_open(f->n, f->a, mint(f->n, f->a, NOW), NOW,
+		    &all[i]));
 	for (size_t i = MANY; i-- > 0;)
 		assert_true(nonce_redeem(f->n, &all[i]));
 	for (size_t i = 0; i < MANY; i++)
@@ -72,7 +78,7 @@ static void
 an_old_nonce_does_not_open(void **state)
 {
 	struct fixture *f = *state;
-	struct str text = nonce_mint(f->n, f->a, NOW);
+	struct str text = mint(f->n, f->a, NOW);
 	struct nonce n;
 
 	assert_true(nonce_open(f->n, f->a, text, NOW + WHEN_HOUR, &n));
@@ -86,17 +92,15 @@ a_page_that_is_out_of_date_is_let_go_and_refused(void **state)
 	struct fixture *f = *state;
 	struct nonce early, n;
 
-	assert_true(
-	    nonce_open(f->n, f->a, nonce_mint(f->n, f->a, NOW), NOW, &early));
+	assert_true(nonce_open(f->n, f->a, mint(f->n, f->a, NOW), NOW, &early));
 	for (size_t i = 0; i < NONCE_PAGE; i++)
-		(void)nonce_mint(f->n, f->a, NOW);
+		(void)mint(f->n, f->a, NOW);
 	/* the next page begins after the lifetime of the first */
 	for (size_t i = 0; i < NONCE_PAGE; i++)
-		(void)nonce_mint(f->n, f->a, NOW + 2 * WHEN_HOUR);
+		(void)mint(f->n, f->a, NOW + 2 * WHEN_HOUR);
 	assert_false(nonce_redeem(f->n, &early));
-	assert_true(
-	    nonce_open(f->n, f->a, nonce_mint(f->n, f->a, NOW + 2 * WHEN_HOUR),
-		NOW + 2 * WHEN_HOUR, &n));
+	assert_true(nonce_open(f->n, f->a,
+	    mint(f->n, f->a, NOW + 2 * WHEN_HOUR), NOW + 2 * WHEN_HOUR, &n));
 	assert_true(nonce_redeem(f->n, &n));
 }
 
@@ -107,8 +111,42 @@ a_nonce_of_another_process_does_not_open(void **state)
 	struct nonces *other = nonces_new(WHEN_HOUR);
 	struct nonce n;
 
-	assert_false(
-	    nonce_open(f->n, f->a, nonce_mint(other, f->a, NOW), NOW, &n));
+	assert_false(nonce_open(f->n, f->a, mint(other, f->a, NOW), NOW, &n));
+	nonces_free(other);
+}
+
+static void
+a_shared_key_opens_the_nonces_of_other_processes(void **state)
+{
+	struct fixture *f = *state;
+	struct nonces *other = nonces_new(WHEN_HOUR);
+	struct seal_key key, next;
+	struct str text, own;
+	struct nonce n, again;
+
+	seal_key_init(&key);
+	seal_key_init(&next);
+	nonces_share(f->n, &key, 7);
+	nonces_share(other, &key, 7);
+	text = nonce_mint(other, f->a, NOW, NONCE_REDIS,
+	    STR("0123456789abcdef"));
+	assert_true(nonce_open(f->n, f->a, text, NOW, &n));
+	assert_int_equal(n.redeemer, NONCE_REDIS);
+	assert_memory_equal(n.epoch, "0123456789abcdef", NONCE_EPOCH_LEN);
+	assert_true(nonce_open(f->n, f->a,
+	    nonce_mint(other, f->a, NOW, NONCE_STORE, STR("0123456789abcdef")),
+	    NOW, &again));
+	assert_memory_not_equal(n.id, again.id, NONCE_ID_LEN);
+	/* a shared redeemer's nonce is not for this process to redeem */
+	assert_false(nonce_redeem(f->n, &n));
+	/* and another process's own is not for us at all */
+	own = mint(other, f->a, NOW);
+	assert_false(nonce_open(f->n, f->a, own, NOW, &n));
+	/* the key before the newest still opens, the one before does not */
+	nonces_share(f->n, &next, 8);
+	assert_true(nonce_open(f->n, f->a, text, NOW, &n));
+	nonces_share(f->n, &key, 9);
+	assert_false(nonce_open(f->n, f->a, text, NOW, &n));
 	nonces_free(other);
 }
 
@@ -116,7 +154,7 @@ static void
 no_altered_nonce_opens(void **state)
 {
 	struct fixture *f = *state;
-	struct str text = nonce_mint(f->n, f->a, NOW);
+	struct str text = mint(f->n, f->a, NOW);
 	char *copy = str_cstr(f->a, text);
 	struct nonce n;
 
@@ -145,6 +183,7 @@ main(void)
 		T(an_old_nonce_does_not_open),
 		T(a_page_that_is_out_of_date_is_let_go_and_refused),
 		T(a_nonce_of_another_process_does_not_open),
+		T(a_shared_key_opens_the_nonces_of_other_processes),
 		T(no_altered_nonce_opens),
 	};
 

@@ -116,6 +116,20 @@ str_is_text_refuses_nul_and_bad_utf8(void **state)
 	assert_true(str_is_text(STR("gr\xc3\xbc\xc3\x9f \xe2\x82\xac "
 				    "\xf0\x9f\x94\x91")));
 	assert_false(str_is_text(str_make("a\0b", 3)));
+	/* a bad byte is seen wherever it stands in a word of eight */
+	for (size_t i = 0; i < 20; i++) {
+		char text[20];
+
+		memset(text, 'x', sizeof(text));
+		assert_true(str_is_text(str_make(text, sizeof(text))));
+		text[i] = '\0';
+		assert_false(str_is_text(str_make(text, sizeof(text))));
+		text[i] = '\x80';
+		assert_false(str_is_text(str_make(text, sizeof(text))));
+		text[i] = '\x01';
+		assert_true(str_is_text(str_make(text, sizeof(text))));
+	}
+	assert_str(str_join(*state, STR("a"), STR(""), STR("bc")), "abc");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_false(str_is_text(str_from(bad[i])));
 }
@@ -181,7 +195,12 @@ ids_are_valid_and_differ(void **state)
 	assert_true(id_is_valid(a));
 	assert_false(str_eq(a, b));
 	assert_false(id_is_valid(STR("short")));
-	assert_false(id_is_valid(STR("AAAAAAAAAAAAAAAAAAAAA'")));
+	assert_false(id_is_valid(STR("00000000AAAAAAAAAAAAAAAAAAAAA'")));
+	assert_false(id_is_valid(STR("0000000wAAAAAAAAAAAAAAAAAAAAAA")));
+	assert_true(id_is_valid(STR("0000000vAAAAAAAAAAAAAAAAAAAAAA")));
+	/* later ones sort behind earlier ones, by their bytes */
+	assert_true(str_cmp(str_make(a.p, ID_TIME_LEN),
+			str_make(b.p, ID_TIME_LEN)) <= 0);
 }
 
 static void

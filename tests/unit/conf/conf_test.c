@@ -518,11 +518,13 @@ tells_what_changed_and_what_needs_a_restart(void **state)
 			found |= 128; /* it follows data_dir */
 		} else if (strcmp(o, "admin_socket") == 0) {
 			found |= 256;
+		} else if (strcmp(o, "seal_key") == 0) {
+			found |= 512;
 		} else {
 			fail_msg("%s %s", d[i].section, o);
 		}
 	}
-	assert_int_equal(found, 511);
+	assert_int_equal(found, 1023);
 	assert_int_equal(n, 9);
 }
 

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The step between the checks of the gate and the handler: the nonce is
+ * redeemed by whomever it names, the limits are taken. One round trip where
+ * Redis has both; none where this process has both. A request that was
+ * refused comes through here too, so that its nonce is used up; it takes no
+ * limit.
+ */
+#include "acme/acme_int.h"
+
+#include <assert.h>
+
+#include "base/hex.h"
+#include "base/id.h"
+#include "log/log.h"
+#include "metrics/metrics.h"
+
+/* Clocks of processes may differ by this much. */
+enum { CLOCKS = 60 * 1000000 };
+
+static enum step on_store(void *, const struct store_result *);
+static enum step on_taken(void *, const struct ratelimit_result *);
+static enum step on_epoch(void *, const struct store_result *);
+
+/* ---- minting */
+
+/* Whom a nonce that is minted now shall name. */
+static enum nonce_redeemer
+choose_redeemer(const struct acme *acme, struct str *epoch)
+{
+	*epoch = STR("");
+	if (!acme->options.replicas)
+		return NONCE_PROCESS;
+	if (acme->options.redis != NULL) {
+		*epoch = redis_epoch(acme->options.redis);
+		if (epoch->n == NONCE_EPOCH_LEN)
+			return NONCE_REDIS;
+	}
+	*epoch = str_make(acme->store_epoch, acme->store_epoch_len);
+	return epoch->n == NONCE_EPOCH_LEN ? NONCE_STORE : NONCE_PROCESS;
+}
+
+struct str
+redeem_mint(struct acme *acme, struct arena *a)
+{
+	struct str epoch;
+	enum nonce_redeemer r = choose_redeemer(acme, &epoch);
+
+	return nonce_mint(acme->nonces, a, loop_wall(acme->loop), r, epoch);
+}
+
+/* ---- redeeming */
+
+static enum step
+bad_nonce(struct areq *q)
+{
+	metrics_add(METRIC_nonces_refused, 1);
+	return acme_fail(q,
+	    q->refusal != NULL ?
+		q->refusal :
+		problem_new(q->arena, PROBLEM_BAD_NONCE,
+		    "the nonce was used before, or its redeemer is gone"));
+}
+
+/* The nonce is used up, the limits are taken: what now? */
+static enum step
+go_on(struct areq *q)
+{
+	if (q->refusal != NULL)
+		return acme_fail(q, q->refusal);
+	return q->route->start(q);
+}
+
+static enum step
+take(struct areq *q, const struct ratelimit_nonce *n)
+{
+	size_t takes = q->refusal == NULL ? q->ntakes : 0;
+
+	if (takes == 0 && n == NULL)
+		return go_on(q);
+	return ratelimit_take(q->acme->options.limits, &q->req->task, q->takes,
+	    takes, n, on_taken, q);
+}
+
+static enum step
+redeem_in_store(struct areq *q)
+{
+	struct str id = str_make(q->nonce.id, sizeof(q->nonce.id));
+	struct batch *b = store_new_batch(q->acme->store, &q->req->task, id);
+
+	store_add(b, SQL_NONCE_REDEEM);
+	store_str(b, id);
+	store_int(b, nonces_lifetime(q->acme->nonces) + CLOCKS);
+	store_str(b, str_make(q->nonce.epoch, sizeof(q->nonce.epoch)));
+	return store_send_batch(b, on_store, q);
+}
+
+enum step
+redeem_start(struct areq *q)
+{
+	struct ratelimit_nonce n = {
+		.id = str_make(q->nonce.id, sizeof(q->nonce.id)),
+		.epoch = str_make(q->nonce.epoch, sizeof(q->nonce.epoch)),
+		.ttl = nonces_lifetime(q->acme->nonces) + CLOCKS,
+	};
+
+	switch (q->nonce.redeemer) {
+	case NONCE_PROCESS:
+		if (!nonce_redeem(q->acme->nonces, &q->nonce))
+			return bad_nonce(q);
+		return take(q, NULL);
+	case NONCE_REDIS:
+		if (q->acme->options.redis == NULL)
+			return bad_nonce(q);
+		return take(q, &n);
+	case NONCE_STORE:
+		return redeem_in_store(q);
+	}
+	return bad_nonce(q); /* of a version that knows more of them */
+}
+
+static enum step
+on_store(void *arg, const struct store_result *r)
+{
+	struct areq *q = arg;
+
+	if (r->status != STORE_OK && q->refusal == NULL)
+		return acme_fail(q, r->problem);
+	if (r->status != STORE_OK || store_nrows(r, 0) == 0) {
+		redeem_learn_epoch(q->acme); /* perhaps it is another one now */
+		return bad_nonce(q);
+	}
+	metrics_add(METRIC_nonces_redeemed, 1);
+	return take(q, NULL);
+}
+
+static enum step
+on_taken(void *arg, const struct ratelimit_result *r)
+{
+	struct areq *q = arg;
+	const struct problem *pr;
+
+	if (r->redeemed == REDEEMED)
+		metrics_add(METRIC_nonces_redeemed, 1);
+	if (r->status == RATELIMIT_NONCE)
+		return bad_nonce(q);
+	if (q->refusal == NULL && (pr = ratelimit_problem(q->arena, r)) != NULL)
+		return acme_fail(q, pr);
+	return go_on(q);
+}
+
+void
+redeem_limit(struct areq *q, enum limit_id limit, struct str key)
+{
+	assert(q->ntakes < sizeof(q->takes) / sizeof(q->takes[0]));
+	q->takes[q->ntakes++] = (struct take){ .limit = limit, .key = key };
+}
+
+/* ---- the store's epoch */
+
+static void
+end_learning(struct acme *acme)
+{
+	acme->learning = false;
+	task_end(&acme->learn);
+}
+
+void
+redeem_learn_epoch(struct acme *acme)
+{
+	uint8_t raw[NONCE_EPOCH_LEN / 2];
+	struct batch *b;
+
+	if (acme->learning)
+		return;
+	acme->learning = true;
+	id_random(raw, sizeof(raw));
+	task_init(&acme->learn);
+	b = store_new_batch(acme->store, &acme->learn, STR("nonce epoch"));
+	store_add(b, SQL_NONCE_EPOCH_INSERT);
+	store_str(b, hex_encode(acme->learn.arena, str_make(raw, sizeof(raw))));
+	store_add(b, SQL_NONCE_EPOCH_GET);
+	(void)store_send_batch(b, on_epoch, acme);
+}
+
+static enum step
+on_epoch(void *arg, const struct store_result *r)
+{
+	struct acme *acme = arg;
+	struct str epoch;
+
+	if (r->status == STORE_OK && store_nrows(r, 1) > 0) {
+		epoch = store_get_str(r, 1, 0, NONCE_EPOCH_GET_EPOCH);
+		if (epoch.n == sizeof(acme->store_epoch)) {
+			memcpy(acme->store_epoch, epoch.p, epoch.n);
+			acme->store_epoch_len = epoch.n;
+		}
+	}
+	end_learning(acme);
+	return STEP_DONE;
+}

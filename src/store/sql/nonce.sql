@@ -1,0 +1,32 @@
+-- Nonces that the store redeems, while replicas have no Redis to do it. Both
+-- tables are unlogged: after a crash of the server they are empty, the epoch
+-- is another one, and nonces that name the old one are refused.
+
+-- name: nonce_epoch_insert  args: epoch text
+INSERT INTO nonce_epochs (one, epoch) VALUES (1, $1)
+ON CONFLICT (one) DO NOTHING;
+
+-- name: nonce_epoch_get  args:  cols: epoch
+SELECT epoch FROM nonce_epochs WHERE one = 1;
+
+-- name: nonce_redeem  args: id text, lifetime int, epoch text  cols: id
+INSERT INTO nonces (id, expires)
+SELECT $1, now_us() + $2
+WHERE EXISTS (SELECT 1 FROM nonce_epochs WHERE one = 1 AND epoch = $3)
+ON CONFLICT (id) DO NOTHING
+RETURNING id;
+
+-- name: gc_nonces  args: count int  cols: id
+DELETE FROM nonces WHERE id IN (SELECT id FROM nonces
+    WHERE expires <= now_us() ORDER BY expires LIMIT $1)
+RETURNING id;
+
+-- Keys that replicas share, sealed under the key that the config names.
+-- name: secret_insert  args: name text, version int, sealed blob
+INSERT INTO secrets (name, version, sealed, created)
+VALUES ($1, $2, $3, now_us())
+ON CONFLICT (name, version) DO NOTHING;
+
+-- name: secret_newest  args: name text  cols: version, sealed, created
+SELECT version, sealed, created FROM secrets WHERE name = $1
+ORDER BY version DESC LIMIT 2;

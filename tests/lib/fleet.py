@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: ISC
+"""Redis, HAProxy and replicas of certloopd, each started by the test."""
+
+import datetime
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+from cryptography import x509 as cx509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+import servers
+import x509
+from servers import LOCALHOST, free_port, wait_for
+
+
+def self_signed(name):
+    """A server certificate and its key in one PEM, as HAProxy wants it."""
+    key = x509.new_key()
+    subject = cx509.Name(
+        [cx509.NameAttribute(cx509.NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.utcnow()
+    certificate = (
+        cx509.CertificateBuilder().subject_name(subject).issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(cx509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .add_extension(cx509.SubjectAlternativeName(
+            [cx509.DNSName(name)]), False)
+        .sign(key, hashes.SHA256()))
+    return certificate.public_bytes(Encoding.PEM) + x509.key_pem(key)
+
+
+class Redis:
+    """A redis-server of the test's own: no disk, one TCP port."""
+
+    def __init__(self, directory):
+        self.directory = Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.address = f"{LOCALHOST}:{self.port}"
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", str(self.port), "--bind", LOCALHOST,
+             "--save", "", "--appendonly", "no", "--dir",
+             str(self.directory)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(self.answers, 20, "redis-server")
+        return self
+
+    def command(self, *words):
+        """The first bytes of the answer."""
+        parts = [b"*%d\r\n" % len(words)]
+        for word in words:
+            word = word.encode()
+            parts.append(b"$%d\r\n%s\r\n" % (len(word), word))
+        with socket.create_connection((LOCALHOST, self.port), 5) as s:
+            s.settimeout(5)
+            s.sendall(b"".join(parts))
+            return s.recv(65536)
+
+    def answers(self):
+        try:
+            return self.command("PING").startswith(b"+PONG")
+        except OSError:
+            return False
+
+    def flush(self):
+        assert self.command("FLUSHALL").startswith(b"+OK")
+
+    def kill(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(20)
+            self.process = None
+
+    def freeze(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    remove = kill
+
+
+class HAProxy:
+    """The example of contrib/haproxy, with our ports put in: TLS ends at
+    the balancer, requests go round and round."""
+
+    EXAMPLE = (Path(__file__).resolve().parents[2] / "contrib" / "haproxy"
+               / "haproxy.cfg")
+
+    def __init__(self, directory, backends, pem):
+        self.directory = Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.file = self.directory / "haproxy.cfg"
+        lines = []
+        for line in self.EXAMPLE.read_text().splitlines():
+            words = line.split()
+            if words[:1] == ["server"]:
+                continue
+            if words[:1] == ["bind"]:
+                line = f"    bind {LOCALHOST}:{self.port} ssl crt {pem}"
+            if words[:2] == ["user", "haproxy"] or words[:1] == ["group"] \
+                    or words[:1] == ["chroot"]:
+                continue
+            lines.append(line)
+            if words[:2] == ["option", "httpchk"]:
+                lines += [f"    server r{i} {LOCALHOST}:{port} check "
+                          "inter 200 send-proxy-v2"
+                          for i, port in enumerate(backends)]
+        self.file.write_text("\n".join(lines) + "\n")
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [shutil.which("haproxy") or "/usr/sbin/haproxy", "-db", "-f",
+             str(self.file)],
+            stdout=open(self.directory / "log", "ab"),
+            stderr=subprocess.STDOUT)
+        wait_for(self.answers, 20, "haproxy")
+        return self
+
+    def answers(self):
+        if self.process.poll() is not None:
+            raise AssertionError((self.directory / "log").read_text())
+        try:
+            socket.create_connection((LOCALHOST, self.port), 2).close()
+            return True
+        except OSError:
+            return False
+
+    def remove(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(20)
+            self.process = None
+
+
+class Replica(servers.Certloopd):
+    """One of several on one Postgres, behind a balancer or not."""
+
+    def __init__(self, *arguments, public_url=None, redis=None,
+                 backend="memory", proxied=False, **options):
+        self.public = public_url
+        self.redis = redis
+        self.backend = backend
+        options["top"] = "replicas = true\n" + options.get("top", "")
+        options["limits"] = (options.get("limits") or "") + \
+            f"\n  backend = {backend}\n"
+        if redis is not None:
+            options["extra"] = options.get("extra", "") + \
+                f'\nredis {{ address = "{redis.address}" }}\n'
+        if proxied:
+            options["acme_options"] = (
+                "tls = false\n  proxy = true\n"
+                '  trusted_proxies = { "127.0.0.0/8" }')
+        super().__init__(*arguments, **options)
+        if public_url is not None:
+            self.base = public_url
+            self.write_config()
+
+    def share_from(self, first):
+        """CA and sealing key of another replica."""
+        shutil.copytree(first.data / "ca", self.data / "ca")
+        shutil.copy(first.data / "seal.key", self.data / "seal.key")
