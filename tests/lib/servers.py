@@ -214,12 +214,17 @@ class Postgres:
             self.process.wait(60)
             self.process = None
 
-    def kill(self):
-        """kill -9 of the server and of each of its processes."""
+    def _signal_all(self, which):
+        """To the server and each of its processes; their ids."""
         pids = [self.process.pid] + children(self.process.pid)
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, which)
+        return pids
+
+    def kill(self):
+        """kill -9 of the server and of each of its processes."""
+        pids = self._signal_all(signal.SIGKILL)
         self.process.wait(60)
         self.process = None
         # The next start refuses while one of them still has shared memory.
@@ -228,12 +233,10 @@ class Postgres:
 
     def freeze(self):
         """SIGSTOP: connections stay, nothing is answered."""
-        for pid in [self.process.pid] + children(self.process.pid):
-            os.kill(pid, signal.SIGSTOP)
+        self._signal_all(signal.SIGSTOP)
 
     def thaw(self):
-        for pid in [self.process.pid] + children(self.process.pid):
-            os.kill(pid, signal.SIGCONT)
+        self._signal_all(signal.SIGCONT)
 
     def remove(self):
         if self.process is not None:
