@@ -525,7 +525,7 @@ tells_what_changed_and_what_needs_a_restart(void **state)
 		}
 	}
 	assert_int_equal(found, 1023);
-	assert_int_equal(n, 9);
+	assert_int_equal(n, 10);
 }
 
 int
