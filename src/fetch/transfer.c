@@ -378,5 +378,7 @@ transfer_finish(struct fetch_call *call, CURLcode e)
 		why = "the answer is too large";
 	else if (error == FETCH_FORBIDDEN)
 		why = "the address is not allowed";
+	else if (e == CURLE_SEND_FAIL_REWIND || e == CURLE_GOT_NOTHING)
+		why = "the connection was closed without an answer";
 	call_finish(call, error, why);
 }

@@ -34,13 +34,38 @@ struct issuer_request {
 	unsigned eku;                   /* PKI_EKU_ bits */
 };
 
+/* Kinds of failure, for metrics. */
+enum issuer_class {
+	ISSUER_OK,
+	ISSUER_TIMEOUT,
+	ISSUER_AUTH,         /* our credentials will not do */
+	ISSUER_RATE_LIMITED, /* theirs, or our bound on requests under way */
+	ISSUER_VALIDATION,   /* what came back is not what was ordered */
+	ISSUER_UPSTREAM_4XX, /* it refuses the request */
+	ISSUER_UPSTREAM_5XX, /* it is sealed, on standby, or broken */
+	ISSUER_NETWORK,
+	ISSUER_OTHER,
+	ISSUER_CLASSES,
+};
+
+/* "ok", "timeout", "auth", "rate_limited", ... */
+const char *issuer_class_name(enum issuer_class);
+
 /* What became of it. Lives until the callback returns. */
 struct issuer_result {
-	const struct problem *problem; /* NULL: signed */
-	bool again;     /* not the request's fault: another try may succeed */
-	struct str der; /* the certificate */
-	struct str chain_pem; /* what follows it for the client */
-	const char *chain_id; /* names the chain's text for ever */
+	const struct problem *problem; /* NULL: signed, or revoked */
+	bool again; /* not the request's fault: another try may succeed */
+	enum issuer_class class;
+	/*
+	 * It failed, and yet the issuer may have signed: a remote one that did
+	 * not answer, or not sensibly.
+	 */
+	bool uncertain;
+	struct str der;                /* the certificate */
+	struct str serial;             /* its canonical text, pki_serial_text */
+	int64_t not_before, not_after; /* usec since 1970 */
+	struct str chain_pem;          /* what follows it for the client */
+	const char *chain_id;          /* names the chain's text for ever */
 };
 
 typedef void issuer_fn(void *arg, const struct issuer_result *);
@@ -55,6 +80,12 @@ struct issuer_ops {
 	/* fn is called later, from the top of the loop, unless t ends first. */
 	void (*sign)(struct issuer *, struct task *t,
 	    const struct issuer_request *, issuer_fn *fn, void *arg);
+	/*
+	 * Tell the issuer that a certificate is revoked, by the canonical text
+	 * of its serial. Optional: the local CA publishes what the store holds.
+	 */
+	void (*revoke)(struct issuer *, struct task *t, struct str serial,
+	    issuer_fn *fn, void *arg);
 	void (*free)(struct issuer *);
 };
 
@@ -90,6 +121,41 @@ const struct pki_ca *issuer_local_ca(const struct issuer *);
  */
 bool issuer_plan_validity(const struct issuer *, int64_t now, int64_t lifetime,
     int64_t *not_before, int64_t *not_after);
+
+/* ---- Vault and OpenBao: the PKI secrets engine over HTTP */
+
+struct fetch;
+
+struct issuer_vault_options {
+	const char *name;
+	struct loop *loop;
+	struct fetch *fetch; /* outlives the issuer and what it has sent */
+	struct str address;  /* https://vault.example:8200 */
+	const char *mount;   /* NULL: "pki" */
+	const char *role;
+	const char *namespace;  /* NULL: none */
+	const char *ca_file;    /* who Vault's certificate is from; NULL: any */
+				/* CA that the system trusts */
+	const char *token_file; /* only its owner may read it */
+	/*
+	 * A certificate never lives longer than the profile says, nor than
+	 * this; 0: no bound of its own.
+	 */
+	int64_t ttl;
+	/* How far before now the role lets certificates begin; 0: 30 s. */
+	int64_t backdate;
+	int64_t timeout;      /* usec of each request; 0: 30 s */
+	unsigned running_max; /* signatures under way; 0: 64 */
+	int64_t second; /* usec of a second of Vault's TTLs; 0: a real one */
+};
+
+/*
+ * NULL: *why (in the arena) says what is wrong with an option or a file. A
+ * token file that is not there yet is waited for. Renewal of the token begins
+ * with start.
+ */
+struct issuer *issuer_vault_new(const struct issuer_vault_options *,
+    struct arena *, const char **why);
 
 /* Stop and free. NULL is fine. */
 void issuer_free(struct issuer *);

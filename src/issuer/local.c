@@ -116,9 +116,15 @@ local_sign(struct issuer *issuer, struct task *t,
 	s->op.detach = detach;
 	s->result.chain_pem = l->ca.chain_pem;
 	s->result.chain_id = l->chain_id;
-	if ((why = make_certificate(l, a, rq, &s->result.der)) != NULL)
+	s->result.serial = pki_serial_text(a,
+	    str_make(rq->serial, sizeof(rq->serial)));
+	s->result.not_before = rq->not_before;
+	s->result.not_after = rq->not_after;
+	if ((why = make_certificate(l, a, rq, &s->result.der)) != NULL) {
+		s->result.class = ISSUER_OTHER;
 		s->result.problem = problem_cause(a, PROBLEM_SERVER,
 		    "issuer %s: %s", issuer->name, why);
+	}
 	deferred_init(&s->answer, answer, s);
 	task_wait(t, &s->op);
 	loop_defer(l->loop, &s->answer);

@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The Vault issuer: certificates from the PKI secrets engine of HashiCorp
+ * Vault or OpenBao. Nothing is planned: serial and validity are Vault's.
+ *
+ *	sign		POST MOUNT/sign/ROLE, once
+ *	answer		judged (vault_call.c) and checked (vault_check.c)
+ *
+ * A request that may have reached Vault is not cut when the issuer stops or
+ * the caller goes away: its answer is still the caller's, or logged if there
+ * is nobody left. One that has not left yet never leaves after stop.
+ */
+#include "issuer/vault_int.h"
+
+#include <stdlib.h>
+
+#include <openssl/sha.h>
+
+#include "base/buf.h"
+#include "base/hex.h"
+#include "base/json.h"
+#include "base/when.h"
+#include "log/log.h"
+
+enum { RUNNING_MAX = 64, CN_MAX = 64, BODY_MAX = 1 << 18, STANDBY_WAIT = 30 };
+#define TIMEOUT (30 * WHEN_SECOND)
+#define BACKDATE (30 * WHEN_SECOND)
+
+LIST_HEAD(work_list, work);
+
+struct vault {
+	struct issuer issuer;
+	struct arena *arena; /* holds this struct */
+	struct loop *loop;
+	struct vault_client client;
+	struct vault_token *token;
+	struct str mount, role;
+	int64_t ttl, backdate, timeout;
+	unsigned running, running_max;
+	bool stopped;
+	struct work_list works;
+};
+
+/* A signature or revocation that was asked for. */
+struct work {
+	struct op op; /* on the caller's task, while it is wanted */
+	LIST_ENTRY(work) entry;
+	struct task task;    /* of the request; its arena holds this struct */
+	struct vault *vault; /* NULL: it is gone */
+	struct loop *loop;
+	const char *name;        /* of the issuer */
+	struct fetch_call *call; /* NULL: the answer is there */
+	struct deferred tell;
+	bool wanted;
+	issuer_fn *fn;
+	void *arg;
+	struct vault_order order;
+	struct issuer_result result;
+};
+
+/* ---- the record of what is under way */
+
+static void
+leave_vault(struct work *w)
+{
+	if (w->vault == NULL)
+		return;
+	LIST_REMOVE(w, entry);
+	w->vault->running--;
+	w->vault = NULL;
+}
+
+static void
+free_work(struct work *w)
+{
+	leave_vault(w);
+	loop_undefer(w->loop, &w->tell);
+	task_end(&w->task);
+}
+
+static void
+detach(struct op *op)
+{
+	struct work *w = (struct work *)(void *)op;
+
+	w->wanted = false;
+	if (w->call == NULL || !fetch_is_sent(w->call) || w->vault == NULL)
+		free_work(w);
+}
+
+static void
+tell(void *arg)
+{
+	struct work *w = arg;
+
+	if (w->wanted) {
+		w->wanted = false;
+		op_done(&w->op);
+		w->fn(w->arg, &w->result);
+	} else if (w->result.serial.n > 0) {
+		log_warn("vault signed a certificate that nobody waits for",
+		    LOG_TEXT("issuer", w->name),
+		    LOG_STR("serial", w->result.serial));
+	}
+	free_work(w);
+}
+
+static struct work *
+new_work(struct vault *v, struct task *t, issuer_fn *fn, void *arg)
+{
+	struct task task;
+	struct work *w;
+
+	task_init(&task);
+	w = arena_new(task.arena, struct work);
+	w->task.arena = task.arena;
+	LIST_INIT(&w->task.ops);
+	w->op.detach = detach;
+	w->vault = v;
+	w->loop = v->loop;
+	w->name = str_dup(task.arena, str_from(v->issuer.name)).p;
+	w->wanted = true;
+	w->fn = fn;
+	w->arg = arg;
+	deferred_init(&w->tell, tell, w);
+	LIST_INSERT_HEAD(&v->works, w, entry);
+	v->running++;
+	task_wait(t, &w->op);
+	return w;
+}
+
+/* ---- failures */
+
+static enum problem_type problem_for(enum issuer_class class)
+{
+	switch (class) {
+	case ISSUER_TIMEOUT:
+	case ISSUER_AUTH:
+	case ISSUER_RATE_LIMITED:
+	case ISSUER_UPSTREAM_5XX:
+	case ISSUER_NETWORK:
+		return PROBLEM_UNAVAILABLE;
+	default:
+		return PROBLEM_SERVER;
+	}
+}
+
+static void
+set_failure(struct work *w, const struct vault_failure *f)
+{
+	struct problem *pr = problem_cause(w->task.arena, problem_for(f->class),
+	    "issuer %s: %s", w->name, f->text);
+
+	if (f->class == ISSUER_UPSTREAM_4XX)
+		pr->detail = STR("the issuer refuses this request");
+	else if (f->class == ISSUER_VALIDATION)
+		pr->detail = STR("the issuer did not return what was ordered");
+	pr->retry_after = f->retry_after;
+	if (pr->retry_after == 0 && f->class == ISSUER_UPSTREAM_5XX)
+		pr->retry_after = STANDBY_WAIT;
+	w->result.problem = pr;
+	w->result.class = f->class;
+	w->result.again = f->again;
+	w->result.uncertain = f->uncertain;
+}
+
+/* Answer without having asked Vault. */
+static void
+refuse(struct work *w, enum issuer_class class, const char *text)
+{
+	struct vault_failure f = { .class = class,
+		.again = class != ISSUER_OTHER,
+		.retry_after = class == ISSUER_RATE_LIMITED ? 1 : 0,
+		.text = text };
+
+	set_failure(w, &f);
+	loop_defer(w->loop, &w->tell);
+}
+
+/* May anything leave now? If so, the token to send. */
+static bool
+may_send(struct work *w, struct str *token)
+{
+	struct vault *v = w->vault;
+
+	if (v->stopped) {
+		refuse(w, ISSUER_NETWORK, "it has been stopped");
+		return false;
+	}
+	if (v->running > v->running_max) {
+		refuse(w, ISSUER_RATE_LIMITED, "too many requests under way");
+		return false;
+	}
+	*token = vault_token_get(v->token);
+	if (token->n > 0)
+		return true;
+	refuse(w, ISSUER_AUTH, "there is no vault token yet");
+	return false;
+}
+
+/* ---- signing */
+
+/* The names of one kind, parted by commas. */
+static struct str
+join_names(struct arena *a, const struct pki_names *names, bool ips)
+{
+	struct buf b = buf_new(a, BODY_MAX);
+
+	for (size_t i = 0; i < (ips ? names->nips : names->ndns); i++) {
+		if (i > 0)
+			buf_char(&b, ',');
+		buf_str(&b, ips ? addr_text(a, names->ips[i]) : names->dns[i]);
+	}
+	return b.full ? STR_NONE : buf_view(&b);
+}
+
+/*
+ * Vault adds the time before now to what we ask for, and RFC 5280 counts both
+ * ends in: so that all of it is no more than the profile allows, ask for less.
+ */
+static int64_t
+ttl_seconds(const struct vault *v, int64_t max_lifetime)
+{
+	int64_t ttl = max_lifetime - v->backdate - WHEN_SECOND;
+
+	if (v->ttl > 0 && v->ttl < ttl)
+		ttl = v->ttl;
+	return ttl / WHEN_SECOND;
+}
+
+/*
+ * A role may insist on a common name, so there is one where a name fits; that
+ * it is also among the names we say ourselves.
+ */
+static struct str
+write_body(struct arena *a, const struct issuer_request *rq, int64_t ttl)
+{
+	struct json_writer *w = json_writer_new(a, BODY_MAX);
+	struct str cn = rq->cn;
+
+	if (cn.n == 0 && rq->names->ndns > 0 && rq->names->dns[0].n <= CN_MAX)
+		cn = rq->names->dns[0];
+	json_open_object(w, NULL);
+	json_str(w, "csr", pki_write_pem(a, "CERTIFICATE REQUEST", rq->csr));
+	if (cn.n > 0)
+		json_str(w, "common_name", cn);
+	if (rq->names->ndns > 0)
+		json_str(w, "alt_names", join_names(a, rq->names, false));
+	if (rq->names->nips > 0)
+		json_str(w, "ip_sans", join_names(a, rq->names, true));
+	json_bool(w, "exclude_cn_from_sans", true);
+	json_str(w, "ttl", str_printf(a, "%llds", (long long)ttl));
+	json_str(w, "format", STR("pem"));
+	json_close(w);
+	return json_text(w);
+}
+
+static void
+copy_order(struct arena *a, struct vault_order *o,
+    const struct issuer_request *rq)
+{
+	const struct pki_names *from = rq->names;
+
+	o->spki = str_dup(a, rq->spki);
+	o->max_lifetime = rq->max_lifetime;
+	o->eku = rq->eku;
+	o->names.ndns = from->ndns;
+	o->names.dns = arena_array(a, struct str, from->ndns + 1);
+	for (size_t i = 0; i < from->ndns; i++)
+		o->names.dns[i] = str_dup(a, from->dns[i]);
+	o->names.nips = from->nips;
+	o->names.ips = arena_array(a, struct addr, from->nips + 1);
+	for (size_t i = 0; i < from->nips; i++)
+		o->names.ips[i] = from->ips[i];
+}
+
+static void
+set_chain_id(struct work *w)
+{
+	struct issuer_result *r = &w->result;
+	uint8_t hash[32];
+
+	SHA256((const uint8_t *)r->chain_pem.p, r->chain_pem.n, hash);
+	r->chain_id = hex_encode(w->task.arena, str_make(hash, 32)).p;
+}
+
+static void
+on_signed(void *arg, const struct fetch_result *r)
+{
+	struct work *w = arg;
+	struct arena *a = w->task.arena;
+	struct vault_failure f = vault_judge(a, r);
+	bool is_answer = true;
+
+	w->call = NULL;
+	if (f.class == ISSUER_OK &&
+	    !vault_check(a, r->body, &w->order, loop_wall(w->loop), &w->result,
+		&is_answer, &f.text)) {
+		f.class = is_answer ? ISSUER_VALIDATION : ISSUER_OTHER;
+		f.uncertain = !is_answer;
+		f.text = str_printf(a,
+		    "while checking the certificate%s" STR_FMT ": %s",
+		    w->result.serial.n > 0 ? " " : "",
+		    STR_ARG(w->result.serial), f.text)
+			     .p;
+	}
+	if (f.class == ISSUER_OK)
+		set_chain_id(w);
+	else
+		set_failure(w, &f);
+	tell(w);
+}
+
+static void
+vault_sign(struct issuer *issuer, struct task *t,
+    const struct issuer_request *rq, issuer_fn *fn, void *arg)
+{
+	struct vault *v = (struct vault *)(void *)issuer;
+	struct work *w = new_work(v, t, fn, arg);
+	struct arena *a = w->task.arena;
+	int64_t ttl = ttl_seconds(v, rq->max_lifetime);
+	struct str token, body;
+
+	if (!may_send(w, &token))
+		return;
+	body = write_body(a, rq, ttl);
+	if (ttl <= 0 || body.p == NULL) {
+		refuse(w, ISSUER_OTHER,
+		    ttl <= 0 ? "the lifetime of the profile is too short" :
+			       "the request is out of bounds");
+		return;
+	}
+	copy_order(a, &w->order, rq);
+	w->call = vault_call(&v->client, &w->task, token,
+	    str_printf(a, STR_FMT "/sign/" STR_FMT, STR_ARG(v->mount),
+		STR_ARG(v->role)),
+	    body, v->timeout, on_signed, w);
+}
+
+/* ---- revoking */
+
+/* As Vault writes serials: a colon between each two digits. */
+static bool
+write_serial(struct arena *a, struct str serial, struct str *out)
+{
+	struct buf b = buf_new(a, 128);
+	struct str raw;
+
+	if (serial.n == 0 || !hex_decode(a, serial, &raw))
+		return false;
+	for (size_t i = 0; i < serial.n; i += 2) {
+		if (i > 0)
+			buf_char(&b, ':');
+		buf_put(&b, serial.p + i, 2);
+	}
+	*out = buf_view(&b);
+	return !b.full;
+}
+
+static void
+on_revoked(void *arg, const struct fetch_result *r)
+{
+	struct work *w = arg;
+	struct vault_failure f = vault_judge(w->task.arena, r);
+
+	w->call = NULL;
+	f.uncertain = false; /* to revoke once more does no harm */
+	if (f.class != ISSUER_OK)
+		set_failure(w, &f);
+	tell(w);
+}
+
+static void
+vault_revoke(struct issuer *issuer, struct task *t, struct str serial,
+    issuer_fn *fn, void *arg)
+{
+	struct vault *v = (struct vault *)(void *)issuer;
+	struct work *w = new_work(v, t, fn, arg);
+	struct arena *a = w->task.arena;
+	struct json_writer *body = json_writer_new(a, 1024);
+	struct str token, text;
+
+	if (!may_send(w, &token))
+		return;
+	if (!write_serial(a, serial, &text)) {
+		refuse(w, ISSUER_OTHER, "that is not the text of a serial");
+		return;
+	}
+	json_open_object(body, NULL);
+	json_str(body, "serial_number", text);
+	json_close(body);
+	w->call = vault_call(&v->client, &w->task, token,
+	    str_printf(a, STR_FMT "/revoke", STR_ARG(v->mount)),
+	    json_text(body), v->timeout, on_revoked, w);
+}
+
+/* ---- start and stop */
+
+static void
+vault_start(struct issuer *issuer)
+{
+	struct vault *v = (struct vault *)(void *)issuer;
+
+	v->stopped = false;
+	vault_token_start(v->token);
+}
+
+static void
+vault_stop(struct issuer *issuer)
+{
+	struct vault *v = (struct vault *)(void *)issuer;
+	struct work *w;
+
+	v->stopped = true;
+	vault_token_stop(v->token);
+	LIST_FOREACH(w, &v->works, entry)
+		if (w->call != NULL && !fetch_is_sent(w->call)) {
+			task_detach(&w->task);
+			w->call = NULL;
+			refuse(w, ISSUER_NETWORK, "it has been stopped");
+		}
+}
+
+static void
+vault_free(struct issuer *issuer)
+{
+	struct vault *v = (struct vault *)(void *)issuer;
+	struct work *w;
+
+	while ((w = LIST_FIRST(&v->works)) != NULL) {
+		leave_vault(w);
+		if (!w->wanted)
+			free_work(w);
+	}
+	vault_token_free(v->token);
+	arena_destroy(v->arena);
+}
+
+static const struct issuer_ops vault_ops = {
+	.type = "vault",
+	.plans = false,
+	.start = vault_start,
+	.stop = vault_stop,
+	.sign = vault_sign,
+	.revoke = vault_revoke,
+	.free = vault_free,
+};
+
+/* ---- options */
+
+/* Parts of a path of Vault: no encoding is needed, none is done. */
+static bool
+is_path(struct str s, bool slashes)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'z') &&
+		    !(c >= 'A' && c <= 'Z') && strchr("-_.", c) == NULL &&
+		    !(c == '/' && slashes && i > 0 && i + 1 < s.n))
+			return false;
+	}
+	return s.n > 0 && !str_starts(s, STR("."));
+}
+
+static const char *
+set_client(struct vault *v, const struct issuer_vault_options *o)
+{
+	struct arena *a = v->arena;
+	struct str base = str_dup(a, o->address);
+
+	while (base.n > 0 && base.p[base.n - 1] == '/')
+		base.n--;
+	v->client.fetch = o->fetch;
+	v->client.base = str_printf(a, STR_FMT "/v1/", STR_ARG(base));
+	v->client.namespace = str_dup(a, str_from(o->namespace));
+	if (!str_starts(base, STR("https://")) &&
+	    !str_starts(base, STR("http://")))
+		return "the address of Vault must begin with https:// or "
+		       "http://";
+	if (v->client.namespace.n > 0 && !is_path(v->client.namespace, true))
+		return "the namespace of Vault has a character that is not a "
+		       "letter, a digit or one of -_./";
+	if (o->ca_file == NULL)
+		return NULL;
+	return vault_read_cas(a, o->ca_file, &v->client.ca_pem);
+}
+
+static const char *
+set_options(struct vault *v, const struct issuer_vault_options *o)
+{
+	struct arena *a = v->arena;
+	struct vault_token_options token = { .name = v->issuer.name,
+		.loop = o->loop,
+		.client = &v->client,
+		.file = str_dup(a, str_from(o->token_file)).p,
+		.second = o->second > 0 ? o->second : WHEN_SECOND };
+	const char *why;
+
+	v->mount = str_dup(a, str_from(o->mount != NULL ? o->mount : "pki"));
+	v->role = str_dup(a, str_from(o->role));
+	v->ttl = o->ttl;
+	v->backdate = o->backdate > 0 ? o->backdate : BACKDATE;
+	v->timeout = token.timeout = o->timeout > 0 ? o->timeout : TIMEOUT;
+	v->running_max = o->running_max > 0 ? o->running_max : RUNNING_MAX;
+	if (!is_path(v->mount, true) || !is_path(v->role, false))
+		return "the mount and the role of Vault are letters, digits "
+		       "and -_. (the mount / too)";
+	if (o->token_file == NULL || o->token_file[0] == '\0')
+		return "a Vault issuer needs a token file";
+	if ((why = set_client(v, o)) != NULL)
+		return why;
+	v->token = vault_token_new(&token, a, &why);
+	return why;
+}
+
+struct issuer *
+issuer_vault_new(const struct issuer_vault_options *o, struct arena *a,
+    const char **why)
+{
+	struct arena *own = arena_create();
+	struct vault *v = arena_new(own, struct vault);
+
+	v->arena = own;
+	v->loop = o->loop;
+	v->issuer.ops = &vault_ops;
+	v->stopped = true;
+	strncpy(v->issuer.name, o->name, sizeof(v->issuer.name) - 1);
+	LIST_INIT(&v->works);
+	if ((*why = set_options(v, o)) != NULL) {
+		*why = str_cstr(a, str_from(*why)); /* ours goes away */
+		arena_destroy(own);
+		return NULL;
+	}
+	return &v->issuer;
+}

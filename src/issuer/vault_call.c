@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Requests to Vault's HTTP API, and what its answers mean. Vault tells
+ * failures by status, with {"errors": [...]}; in front of it may stand
+ * balancers that know nothing of that.
+ */
+#include "issuer/vault_int.h"
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/when.h"
+
+struct fetch_call *
+vault_call(const struct vault_client *c, struct task *t, struct str token,
+    struct str path, struct str body, int64_t timeout, fetch_fn *fn, void *arg)
+{
+	struct arena *a = arena_create();
+	struct fetch_header headers[4] = {
+		{ STR("X-Vault-Token"), token },
+		{ STR("X-Vault-Request"), STR("true") },
+	};
+	struct fetch_request rq = {
+		.method = body.p != NULL ? STR("POST") : STR("GET"),
+		.url = str_printf(a, STR_FMT STR_FMT, STR_ARG(c->base),
+		    STR_ARG(path)),
+		.headers = headers,
+		.nheaders = 2,
+		.body = body,
+		.ca_pem = c->ca_pem,
+		.body_max = VAULT_ANSWER_MAX,
+		.total_timeout = timeout,
+	};
+	struct fetch_call *call;
+
+	if (c->namespace.n > 0)
+		headers[rq.nheaders++] = (struct fetch_header){
+			STR("X-Vault-Namespace"), c->namespace
+		};
+	if (body.p != NULL)
+		headers[rq.nheaders++] = (struct fetch_header){
+			STR("Content-Type"), STR("application/json")
+		};
+	call = fetch_send(c->fetch, t, &rq, fn, arg);
+	arena_destroy(a);
+	return call;
+}
+
+/* ---- answers */
+
+/* What Vault says is wrong, in one line. */
+static const char *
+read_errors(struct arena *a, const struct fetch_result *r)
+{
+	const struct json *doc = json_parse(a, r->body, NULL);
+	struct buf b = buf_new(a, 4096);
+
+	buf_printf(&b, "Vault answered %u", r->status);
+	json_each(it, json_get(doc, "errors"))
+		if (it->type == JSON_STRING)
+			buf_printf(&b, ": " STR_FMT,
+			    STR_ARG(str_show(a, it->str, VAULT_TEXT_MAX)));
+	return str_show(a, buf_view(&b), VAULT_TEXT_MAX).p;
+}
+
+static struct vault_failure
+judge_transport(struct arena *a, const struct fetch_result *r)
+{
+	struct vault_failure f = { .class = ISSUER_NETWORK,
+		.again = true,
+		.uncertain = r->sent };
+
+	f.text = str_printf(a, "%s (%s)", r->why, fetch_phase_name(r->phase)).p;
+	switch (r->error) {
+	case FETCH_TIMEOUT:
+		f.class = ISSUER_TIMEOUT;
+		break;
+	case FETCH_BUSY:
+		f.class = ISSUER_RATE_LIMITED;
+		f.retry_after = 1;
+		break;
+	case FETCH_BAD_REQUEST:
+	case FETCH_TOO_LARGE:
+		f.class = ISSUER_OTHER;
+		f.again = false;
+		break;
+	default:
+		break;
+	}
+	return f;
+}
+
+/* How a status other than 200 and 204 is to be taken. */
+static void
+judge_status(unsigned status, struct vault_failure *f)
+{
+	if (status == 401 || status == 403) {
+		f->class = ISSUER_AUTH;
+		f->again = true; /* the token may be replaced */
+	} else if (status == 429) {
+		f->class = ISSUER_RATE_LIMITED;
+		f->again = true;
+	} else if (status >= 500 || status == 472 || status == 473 ||
+	    status == 412 || status / 100 == 3) {
+		/* sealed, on standby, not yet consistent, or broken */
+		f->class = ISSUER_UPSTREAM_5XX;
+		f->again = true;
+		/* a balancer's word about a Vault that may have signed */
+		f->uncertain = status >= 500 && status != 501 && status != 503;
+	} else {
+		f->class = status / 100 == 4 ? ISSUER_UPSTREAM_4XX :
+					       ISSUER_OTHER;
+		f->uncertain = status / 100 == 2;
+	}
+}
+
+struct vault_failure
+vault_judge(struct arena *a, const struct fetch_result *r)
+{
+	struct vault_failure f = { .class = ISSUER_OK };
+
+	if (r->error != FETCH_OK)
+		return judge_transport(a, r);
+	if (r->status == 200 || r->status == 204)
+		return f;
+	judge_status(r->status, &f);
+	f.text = read_errors(a, r);
+	if (r->status / 100 == 3)
+		f.text = str_printf(a,
+		    "Vault answered %u: it is on standby and sends us to the "
+		    "active node (" STR_FMT
+		    "); give that address, or a balancer's",
+		    r->status,
+		    STR_ARG(str_show(a, r->redirect, VAULT_TEXT_MAX)))
+			     .p;
+	if (r->retry_after > 0)
+		f.retry_after = (unsigned)(r->retry_after / WHEN_SECOND);
+	return f;
+}

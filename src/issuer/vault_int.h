@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: ISC */
+/* What the files of the Vault issuer share. */
+#ifndef ISSUER_VAULT_INT_H
+#define ISSUER_VAULT_INT_H
+
+#include <sys/stat.h>
+
+#include "fetch/fetch.h"
+#include "issuer/issuer.h"
+
+enum {
+	VAULT_TOKEN_MAX = 4096,
+	VAULT_CA_MAX = 262144,
+	VAULT_ANSWER_MAX = 262144,
+	VAULT_TEXT_MAX = 300, /* of an error, in the log */
+};
+
+/* ---- vault_call.c: requests, and what an answer means */
+
+struct vault_client {
+	struct fetch *fetch;
+	struct str base;      /* "https://vault.example:8200/v1/" */
+	struct str namespace; /* STR_NONE: none */
+	struct str ca_pem;    /* STR_NONE: what the system trusts */
+};
+
+/* Send; path follows the base. A body is JSON; STR_NONE makes it a GET. */
+struct fetch_call *vault_call(const struct vault_client *, struct task *,
+    struct str token, struct str path, struct str body, int64_t timeout,
+    fetch_fn *fn, void *arg);
+
+/* Why an answer is none. */
+struct vault_failure {
+	enum issuer_class class; /* ISSUER_OK: it is one */
+	bool again, uncertain;
+	unsigned retry_after; /* seconds; 0: it does not say */
+	const char *text;     /* with Vault's own words */
+};
+
+/* ISSUER_OK for 200 and 204. The texts are put into the arena. */
+struct vault_failure vault_judge(struct arena *, const struct fetch_result *);
+
+/* ---- vault_file.c: the file that holds the token */
+
+struct vault_file {
+	const char *path;
+	bool seen; /* was there a file when we last looked? */
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec mtime, ctime;
+};
+
+/* Has it changed, come or gone since the last call? */
+bool vault_file_changed(struct vault_file *);
+
+/*
+ * Read the token into out, VAULT_TOKEN_MAX bytes. NULL, or what is wrong with
+ * the file, which never tells what is in it.
+ */
+const char *vault_file_read(struct arena *, const struct vault_file *,
+    char *out, size_t *n);
+
+/* The certificates in a file, as they stand there. */
+const char *vault_read_cas(struct arena *, const char *path, struct str *out);
+
+/* ---- vault_token.c: the token, and its life */
+
+struct vault_token;
+
+struct vault_token_options {
+	const char *name; /* of the issuer; must outlive the token */
+	struct loop *loop;
+	const struct vault_client *client;
+	const char *file;
+	int64_t second, timeout;
+};
+
+/* NULL: *why says what is wrong with the file. */
+struct vault_token *vault_token_new(const struct vault_token_options *,
+    struct arena *, const char **why);
+void vault_token_free(struct vault_token *);
+
+/* Look it up, renew it from now on; nothing leaves after stop. */
+void vault_token_start(struct vault_token *);
+void vault_token_stop(struct vault_token *);
+
+/*
+ * The token, valid until the next turn; STR_NONE if there is none yet. A file
+ * that has changed is read first.
+ */
+struct str vault_token_get(struct vault_token *);
+
+/* Seconds until a token with this TTL is renewed: half of it, 5 at least. */
+int64_t vault_renew_after(int64_t ttl);
+
+/*
+ * Seconds until a renewal that failed is tried again, if the token has this
+ * many left: a quarter of them, so sooner and sooner; from 1 to an hour.
+ */
+int64_t vault_retry_after(int64_t left);
+
+/* ---- vault_check.c: what came back */
+
+/* What was ordered; views into an arena that outlives the request. */
+struct vault_order {
+	struct pki_names names;
+	struct str spki;
+	int64_t max_lifetime; /* usec */
+	unsigned eku;
+};
+
+/*
+ * Read the answer to a signing request and check the certificate against the
+ * order: key, names, purposes, lifetime, signature, chain. On success the
+ * result is complete but for chain_id. Otherwise *why says what is wrong; the
+ * result has the serial if there was a certificate. False with
+ * *is_answer false: there was none.
+ */
+bool vault_check(struct arena *, struct str body, const struct vault_order *,
+    int64_t now, struct issuer_result *, bool *is_answer, const char **why);
+
+#endif
