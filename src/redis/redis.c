@@ -210,7 +210,7 @@ pick_pause(struct redis *r)
 }
 
 /* The server's words may be in it. */
-static void
+static void __attribute__((format(printf, 3, 0)))
 set_trouble(struct redis *r, enum fault fault, const char *fmt, va_list ap)
 {
 	r->fault = fault;
