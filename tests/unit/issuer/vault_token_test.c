@@ -94,8 +94,8 @@ the_metric_has_its_three_series_from_the_start(void **state)
 	static const char *const lines[] = {
 		"certloop_vault_token_renewals_total{result=\"success\"} 0\n",
 		"certloop_vault_token_renewals_total{result=\"failure\"} 0\n",
-		"certloop_vault_token_renewals_total"
-		"{result=\"not_renewable\"} 0\n",
+		("certloop_vault_token_renewals_total"
+		 "{result=\"not_renewable\"} 0\n"),
 	};
 
 	make_issuer(w);
