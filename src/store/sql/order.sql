@@ -33,7 +33,8 @@ ORDER BY expires DESC LIMIT 1
 
 -- How many orders are open, and when the first of them runs out?
 -- name: orders_open  args: account text  cols: n, first, now
-SELECT count(*), min(expires), now_us() FROM orders WHERE account = $1
+SELECT count(*) AS n, min(expires) AS first, now_us() AS now
+FROM orders WHERE account = $1
     AND (status = 'pending' OR status = 'ready' OR
         status = 'processing') AND expires > now_us()
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "base/id.h"
 #include "base/json.h"
 
 static struct rig *
@@ -52,7 +53,7 @@ answers_a_get_and_keeps_the_connection(void **state)
 		assert_str(a.body, "/echo?q=1||127.0.0.1|");
 		assert_str(answer_field(&a, "Content-Type"), "text/plain");
 		assert_str(answer_field(&a, "X-App"), "main");
-		assert_int_equal(answer_field(&a, "X-Request-Id").n, 22);
+		assert_true(id_is_valid(answer_field(&a, "X-Request-Id")));
 		assert_int_equal(answer_field(&a, "Date").n, 29);
 		assert_null(answer_field(&a, "Connection").p);
 		assert_null(answer_field(&a, "Server").p);
