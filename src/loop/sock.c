@@ -19,6 +19,9 @@ on_edge(evutil_socket_t fd, short what, void *arg)
 		s->writable = true;
 	if (what & EV_CLOSED)
 		s->hup = true;
+	/* libevent says an error (a reset) as both at once, and nothing more */
+	if ((what & EV_READ) && (what & EV_WRITE))
+		s->doubt = true;
 	s->ready(s->arg);
 }
 
@@ -56,7 +59,7 @@ sock_recv(struct sock *s, void *p, size_t size, size_t *n)
 	while (got < 0 && errno == EINTR);
 	if (got > 0) {
 		/* less than asked for: it is empty, unless the end waits */
-		if ((size_t)got < size && !s->hup)
+		if ((size_t)got < size && !s->hup && !s->doubt)
 			s->readable = false;
 		*n = (size_t)got;
 		return SOCK_OK;
@@ -65,7 +68,7 @@ sock_recv(struct sock *s, void *p, size_t size, size_t *n)
 		return SOCK_EOF;
 	if (!is_transient(errno))
 		return SOCK_ERROR;
-	s->readable = false;
+	s->readable = s->doubt = false;
 	return SOCK_AGAIN;
 }
 

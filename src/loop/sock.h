@@ -22,6 +22,7 @@ struct sock {
 	bool readable; /* there may be bytes, or the end, or an error */
 	bool writable; /* there may be room */
 	bool hup;      /* the peer will send no more: read to the end */
+	bool doubt;    /* an error may wait behind the bytes: read to the end */
 	struct event ev;
 	void (*ready)(void *);
 	void *arg;

@@ -9,6 +9,7 @@ import re
 import secrets
 import socket
 import ssl
+import struct
 
 import pytest
 
@@ -717,3 +718,21 @@ def test_expect_100_continue(server, client):
     sock.sendall(head)
     assert sock.recv(4096).startswith(b"HTTP/1.1 100 ")
     assert exchange(sock, body) in (200, 201)
+
+
+@pytest.mark.parametrize("part", [0, 20, 300])
+def test_a_reset_right_behind_the_bytes_is_seen(server, part):
+    """A client that is gone at once does not hold a connection until the
+    deadline of its header or body."""
+    text = (b"POST /acme/profile/default/new-order HTTP/1.1\r\n"
+            b"Host: localhost\r\nContent-Type: application/jose+json\r\n"
+            b"Content-Length: 1000\r\n\r\n" + b"x" * 300)
+    before = server.fds()
+    for _ in range(10):
+        sock = tls(server)
+        if part:
+            sock.sendall(text[:part])
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                        struct.pack("ii", 1, 0))
+        sock.close()
+    servers.wait_for(lambda: server.fds() <= before, 5, "connections to end")
