@@ -158,7 +158,6 @@ set_up(struct lite_db *d, const char *path, struct arena *a, const char **why)
 	return exec(d,
 	    "PRAGMA synchronous = FULL;"
 	    "PRAGMA temp_store = MEMORY;"
-	    "PRAGMA cache_size = -16000;"
 	    "PRAGMA wal_autocheckpoint = 4000;"
 	    "PRAGMA journal_size_limit = 67108864;",
 	    a, why);
