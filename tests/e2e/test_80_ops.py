@@ -302,6 +302,14 @@ def test_postgres_freezes_and_thaws(new_server):
             assert response.status in (200, 503), response
             return response.status == 200 and response.body == pem
         servers.wait_for(works, 30, "the certificate")
+
+        def orders():
+            # a backend that was frozen may hold the account's row a moment
+            response = client.send(client.directory["newOrder"], {
+                "identifiers": [acme.dns(fresh()[0])]})
+            assert response.status in (201, 503), response
+            return response.status == 201
+        servers.wait_for(orders, 30, "new orders")
         client.obtain(fresh())
         server.stop()
     finally:
