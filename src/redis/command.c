@@ -110,6 +110,15 @@ set_deadline(struct redis *r)
 }
 
 static void
+count_in_flight(struct command *c, int n)
+{
+	if (c->own != NULL)
+		return;
+	c->r->in_flight += (unsigned)n;
+	metrics_set(METRIC_redis_in_flight, c->r->in_flight);
+}
+
+static void
 send_command(struct command *c)
 {
 	struct redis *r = c->r;
@@ -132,8 +141,7 @@ send_command(struct command *c)
 	TAILQ_INSERT_TAIL(&r->sent, c, entry);
 	if (r->unlate == NULL)
 		r->unlate = c;
-	if (c->own == NULL)
-		r->in_flight++;
+	count_in_flight(c, 1);
 	metrics_add(METRIC_redis_commands, 1);
 	/* else the timer is set for an earlier one */
 	if (r->unlate == c)
@@ -268,8 +276,7 @@ unlink_sent(struct command *c)
 		r->unlate = TAILQ_NEXT(c, entry);
 	TAILQ_REMOVE(&r->sent, c, entry);
 	c->in_sent = false;
-	if (c->own == NULL)
-		r->in_flight--;
+	count_in_flight(c, -1);
 }
 
 /* The caller was told that it is late, or is about to be. */

@@ -44,7 +44,10 @@ parse_path(struct arena *a, struct str path, struct redis_endpoint *e,
 	return true;
 }
 
-/* "[IP6]:PORT", "HOST:PORT" or "HOST"; an IPv6 address needs brackets. */
+/*
+ * "[IP6]:PORT", "HOST:PORT", or without the colon and the port. An IPv6
+ * address needs brackets.
+ */
 static bool
 split_host(struct str text, struct str *host, struct str *port)
 {
@@ -52,16 +55,24 @@ split_host(struct str text, struct str *host, struct str *port)
 
 	if (text.n > 0 && text.p[0] == '[') {
 		end = str_find(text, ']');
+		if (end == text.n)
+			return false;
 		*host = str_make(text.p + 1, end - 1);
 		*port = str_skip(text, end + 1);
-		if (end == text.n || (port->n > 0 && port->p[0] != ':'))
-			return false;
-		*port = str_skip(*port, 1);
-		return host->n > 0;
+	} else {
+		end = str_find(text, ':');
+		*host = str_make(text.p, end);
+		*port = str_skip(text, end);
 	}
-	*port = text;
-	*host = str_cut(port, ':');
-	return host->n > 0 && str_find(*port, ':') == port->n;
+	if (host->n == 0 || host->n > NAME_MAX_LEN ||
+	    memchr(host->p, '\0', host->n) != NULL)
+		return false;
+	if (port->n == 0)
+		return true;
+	if (port->p[0] != ':' || port->n == 1)
+		return false;
+	*port = str_skip(*port, 1);
+	return true;
 }
 
 static bool
@@ -113,8 +124,7 @@ redis_parse_endpoints(struct arena *a, struct str text,
 		*n = 1;
 		return true;
 	}
-	if (!split_host(text, &host, &port_text) || host.n > NAME_MAX_LEN ||
-	    memchr(host.p, '\0', host.n) != NULL ||
+	if (!split_host(text, &host, &port_text) ||
 	    (port_text.n > 0 &&
 		(!str_u64(port_text, &port) || port == 0 || port > PORT_MAX))) {
 		*why = str_printf(a,

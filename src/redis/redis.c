@@ -28,7 +28,6 @@ enum { IN_FLIGHT_DEFAULT = 4096 };
 
 static void retry(void *);
 static void probe(void *);
-static void collect(void *);
 static void on_epoch(struct redis *, const redisReply *);
 
 /* ---- making and freeing */
@@ -99,7 +98,6 @@ redis_new(struct loop *loop, const struct redis_options *o)
 	struct redis *r = make(loop, o);
 
 	metrics_set(METRIC_redis_up, 0);
-	metrics_on_collect(collect, r);
 	return r;
 }
 
@@ -108,10 +106,8 @@ redis_free(struct redis *r)
 {
 	if (r == NULL)
 		return;
-	if (!r->quiet) {
-		metrics_off_collect(collect, r);
+	if (!r->quiet)
 		metrics_set(METRIC_redis_up, 0);
-	}
 	wire_close(r);
 	command_free_all(r);
 	timer_stop(&r->deadline);
@@ -121,14 +117,6 @@ redis_free(struct redis *r)
 	free(r->out);
 	arena_destroy(r->arena);
 	free(r);
-}
-
-static void
-collect(void *arg)
-{
-	const struct redis *r = arg;
-
-	metrics_set(METRIC_redis_in_flight, r->in_flight);
 }
 
 /* ---- what others may ask */

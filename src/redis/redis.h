@@ -42,7 +42,7 @@ struct redis;
 enum {
 	REDIS_ENDPOINTS_MAX = 8,
 	REDIS_PASSWORD_MAX = 512,
-	REDIS_KEYS_MAX = 256,       /* keys, or other arguments, of a script */
+	REDIS_KEYS_MAX = 256,       /* of a script */
 	REDIS_EPOCH_LEN = 16,       /* hexadecimal digits of an epoch */
 	REDIS_REPLY_MAX = 1 << 20,  /* bytes of an answer */
 	REDIS_OUTPUT_MAX = 8 << 20, /* bytes that wait to be sent */
@@ -181,7 +181,7 @@ typedef enum step redis_fn(void *arg, const struct redis_answer *);
 struct redis_call {
 	const struct redis_script *script;
 	const struct str *keys, *args;
-	size_t nkeys, nargs; /* at most REDIS_KEYS_MAX each */
+	size_t nkeys, nargs; /* at most REDIS_KEYS_MAX keys */
 };
 
 enum step redis_eval(struct redis *, const struct redis_call *, struct task *,

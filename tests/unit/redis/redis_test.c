@@ -481,6 +481,18 @@ the_object_may_go_with_scripts_in_flight(void **state)
 
 /* ---- violence */
 
+/* A connection as the daemon has it, or nearly. */
+static void
+reopen_impatient(struct fixture *f, int64_t dead)
+{
+	struct redis_options o = server_options(f->server, f->a);
+
+	redis_free(f->redis);
+	o.late = IMPATIENT;
+	o.dead = dead;
+	open_redis(f, &o);
+}
+
 static void
 a_killed_server_loses_what_was_in_flight_and_comes_back(void **state)
 {
@@ -513,6 +525,7 @@ a_frozen_server_is_late_three_times_and_then_gone(void **state)
 	int64_t losses = metrics_get(METRIC_redis_losses);
 	struct got g[4];
 
+	reopen_impatient(f, 2 * WHEN_SECOND);
 	assert_int_equal(run(f, "return 1").number, 1);
 	server_signal(f->server, SIGSTOP);
 	for (int i = 0; i < 3; i++) {
@@ -539,15 +552,12 @@ a_server_frozen_for_long_is_reconnected_to(void **state)
 {
 	struct fixture *f = get(state);
 	int64_t connects = metrics_get(METRIC_redis_connects);
-	struct redis_options o = server_options(f->server, f->a);
 
-	redis_free(f->redis);
-	o.dead = 200000;
-	open_redis(f, &o);
+	reopen_impatient(f, 400000);
 	server_signal(f->server, SIGSTOP);
-	assert_true(turn_until_up(f->loop, f->redis, false, 3000));
-	turn_for(f->loop, 1000);
-	assert_non_null(strstr(redis_trouble(f->redis), "no answer for 200"));
+	assert_true(turn_until_up(f->loop, f->redis, false, 5000));
+	turn_for(f->loop, 1500);
+	assert_non_null(strstr(redis_trouble(f->redis), "no answer for 400"));
 	server_signal(f->server, SIGCONT);
 	assert_true(turn_until_up(f->loop, f->redis, true, 5000));
 	assert_true(metrics_get(METRIC_redis_connects) - connects >= 2);
@@ -560,6 +570,7 @@ a_pause_shorter_than_three_answers_leaves_it_up(void **state)
 	struct redis_script s = make_script(f->a, "return 1");
 	struct got g;
 
+	reopen_impatient(f, 2 * WHEN_SECOND);
 	server_signal(f->server, SIGSTOP);
 	eval_on(f->redis, &f->task, &s, &g);
 	assert_true(turn_until(f->loop, &g.done, 1000));

@@ -220,7 +220,8 @@ server_cli(const struct server *s, struct arena *a, const char *words)
 struct redis_options
 server_options(const struct server *s, struct arena *a)
 {
-	struct redis_options o = { .database = 0 };
+	struct redis_options o = { .late = 2 * WHEN_SECOND,
+		.dead = 10 * WHEN_SECOND };
 	struct redis_endpoint *v;
 	const char *why;
 

@@ -39,8 +39,12 @@ void server_restart(const struct server *);
 /* Run redis-cli with these words; its output in the arena, one line cut. */
 struct str server_cli(const struct server *, struct arena *, const char *words);
 
-/* Options for it. The endpoint lives in the arena. */
+/*
+ * Options for it, patient enough for a machine that has much else to do. The
+ * endpoint lives in the arena.
+ */
 struct redis_options server_options(const struct server *, struct arena *);
+#define IMPATIENT (100 * INT64_C(1000)) /* for .late, where that is tested */
 
 /* Turn the loop until *what is true or ms have passed; *what at last. */
 bool turn_until(struct loop *, const volatile bool *what, int ms);
