@@ -70,6 +70,8 @@ limit_check(struct arena *a, enum limit_id id, const struct limit *l,
 			   .p;
 		return l->window == 0;
 	}
+	if (l->max == 0)
+		return true;
 	*why = str_printf(a, "%s: the window must be 1 s to 31 d", name).p;
 	return l->window >= LIMIT_WINDOW_MIN && l->window <= LIMIT_WINDOW_MAX;
 }

@@ -137,11 +137,14 @@ nth_newest(const struct ring *r, unsigned n)
 	return r->moments[(r->first + r->len - n) % r->cap];
 }
 
+/* Forget the moments that have left the window. */
 static void
-drop_oldest(struct ring *r)
+trim(struct ring *r, int64_t window, int64_t now)
 {
-	r->first = (r->first + 1) % r->cap;
-	r->len--;
+	while (r->len > 0 && nth_newest(r, r->len) + window <= now) {
+		r->first = (r->first + 1) % r->cap;
+		r->len--;
+	}
 }
 
 /* How long until one more may be taken; 0: now. */
@@ -171,21 +174,24 @@ resize(struct memory *m, struct ring *r, unsigned cap)
 	*r = (struct ring){ .moments = moments, .cap = cap, .len = r->len };
 }
 
-/* One may be taken; so fewer than max are left when the old ones went. */
+/* The room for one moment more: no more than max, little if it is empty. */
+static unsigned
+pick_cap(const struct ring *r, const struct limit *l)
+{
+	unsigned cap = r->len > 0 ? r->cap : RING_MIN;
+
+	if (cap == r->len)
+		cap *= 2;
+	return cap < l->max ? cap : l->max;
+}
+
+/* One may be taken, and the ring was trimmed: it has fewer than max. */
 static void
 add_moment(struct memory *m, struct ring *r, const struct limit *l, int64_t now)
 {
-	unsigned cap = r->cap;
+	unsigned cap = pick_cap(r, l);
 
-	while (r->len > 0 && nth_newest(r, r->len) + l->window <= now)
-		drop_oldest(r);
 	assert(r->len < l->max);
-	if (r->len == 0)
-		cap = 0; /* it begins anew */
-	while (cap <= r->len)
-		cap = cap > 0 ? 2 * cap : RING_MIN;
-	if (cap > l->max)
-		cap = l->max;
 	if (cap != r->cap)
 		resize(m, r, cap);
 	r->moments[(r->first + r->len++) % r->cap] = now;
@@ -226,6 +232,7 @@ measure(const struct memory *m, const struct taking *v, size_t n, size_t *keys,
     size_t *bytes)
 {
 	const struct counted *c;
+	unsigned cap;
 
 	*keys = *bytes = 0;
 	for (size_t i = 0; i < n; i++) {
@@ -235,8 +242,10 @@ measure(const struct memory *m, const struct taking *v, size_t n, size_t *keys,
 			++*keys;
 			*bytes += sizeof(*c) + v[i].key.n +
 			    RING_MIN * sizeof(int64_t);
-		} else if (c->ring.len == c->ring.cap) {
-			*bytes += c->ring.cap * sizeof(int64_t);
+		} else {
+			cap = pick_cap(&c->ring, &v[i].values);
+			if (cap > c->ring.cap)
+				*bytes += (cap - c->ring.cap) * sizeof(int64_t);
 		}
 	}
 }
@@ -323,12 +332,13 @@ memory_take(struct memory *m, int64_t clock, const struct taking *v, size_t n,
     struct ratelimit_result *result)
 {
 	int64_t now = read_clock(m, clock), wait;
-	const struct counted *c;
+	struct counted *c;
 
 	result->status = RATELIMIT_PASS;
 	for (size_t i = 0; i < n; i++) {
 		if ((c = find(m, &v[i])) == NULL)
 			continue;
+		trim(&c->ring, v[i].values.window, now);
 		wait = wait_of(&c->ring, &v[i].values, now);
 		if (wait == 0 ||
 		    (result->status == RATELIMIT_REFUSED &&

@@ -13,8 +13,6 @@ enum { KEYS_DEFAULT = 100000, BYTES_DEFAULT = 64 << 20 };
 
 #define RETRY_DOWN (5 * WHEN_SECOND)
 
-static void collect(void *);
-
 struct ratelimit *
 ratelimit_new(const struct ratelimit_options *o)
 {
@@ -37,7 +35,6 @@ ratelimit_new(const struct ratelimit_options *o)
 		rl->refused[i] = metrics_child(FAMILY_limits, limit_name(id),
 		    "refused");
 	}
-	metrics_on_collect(collect, rl);
 	return rl;
 }
 
@@ -48,7 +45,6 @@ ratelimit_free(struct ratelimit *rl)
 
 	if (rl == NULL)
 		return;
-	metrics_off_collect(collect, rl);
 	task_end(&rl->asking);
 	while ((t = LIST_FIRST(&rl->ops)) != NULL) {
 		LIST_REMOVE(t, entry);
@@ -59,15 +55,6 @@ ratelimit_free(struct ratelimit *rl)
 	}
 	memory_free(rl->memory);
 	free(rl);
-}
-
-static void
-collect(void *arg)
-{
-	const struct ratelimit *rl = arg;
-
-	metrics_set(METRIC_limit_keys, (int64_t)memory_keys(rl->memory));
-	metrics_set(METRIC_limit_bytes, (int64_t)memory_bytes(rl->memory));
 }
 
 void
@@ -135,7 +122,8 @@ add_taking(struct taking_op *t, char *to, const struct take *take)
 		.mode = take->mode,
 		.values = values_of(t->rl, take->limit, take->override),
 		.key = str_make(to, take->key.n) };
-	assert(v->values.window > 0 && v->values.max <= LIMIT_MAX_MAX);
+	assert(v->values.max == 0 ||
+	    (v->values.window > 0 && v->values.max <= LIMIT_MAX_MAX));
 	memcpy(to, take->key.p, take->key.n);
 	if (v->values.max > 0) /* 0: no limit */
 		t->n++;
@@ -155,7 +143,11 @@ read_now(const struct ratelimit *rl)
 void
 taking_decide(struct taking_op *t)
 {
-	memory_take(t->rl->memory, read_now(t->rl), t->v, t->n, &t->result);
+	struct memory *m = t->rl->memory;
+
+	memory_take(m, read_now(t->rl), t->v, t->n, &t->result);
+	metrics_set(METRIC_limit_keys, (int64_t)memory_keys(m));
+	metrics_set(METRIC_limit_bytes, (int64_t)memory_bytes(m));
 }
 
 /* Its part of max, when several processes count on their own. */
@@ -281,10 +273,10 @@ look(struct taking_op *t, enum shared_look what)
 {
 	struct ratelimit *rl = t->rl;
 
-	if (t->v[0].values.window == 0)
-		t->view.trouble = "only the store counts this";
-	else if (t->v[0].values.max == 0)
+	if (t->v[0].values.max == 0)
 		t->view.trouble = "this limit is off";
+	else if (t->v[0].values.window == 0)
+		t->view.trouble = "only the store counts this";
 	else if (rl->options.backend == RATELIMIT_REDIS) {
 		shared_look(t, what);
 		if (what == SHARED_RESET)
