@@ -206,23 +206,35 @@ lite_close(struct lite_db *d)
 
 enum { VERSIONS_MAX = 1024 };
 
-static size_t
-load_versions(struct lite_db *d, struct schema_version *v)
+/* The rows of schema_versions; none if there is no such table. */
+static bool
+load_versions(struct lite_db *d, struct schema_version *v, size_t *n,
+    struct arena *a, const char **why)
 {
 	sqlite3_stmt *s = NULL;
-	size_t n = 0;
+	int rc;
 
-	if (sqlite3_prepare_v2(d->db,
-		"SELECT version, oldest FROM schema_versions", -1, &s,
-		NULL) != SQLITE_OK)
-		return 0; /* no such table: a fresh database */
-	while (n < VERSIONS_MAX && sqlite3_step(s) == SQLITE_ROW)
-		v[n++] = (struct schema_version){
-			.version = (unsigned)sqlite3_column_int(s, 0),
-			.oldest = (unsigned)sqlite3_column_int(s, 1),
-		};
+	*n = 0;
+	if (query_int(d,
+		"SELECT count(*) FROM sqlite_master WHERE type = 'table' "
+		"AND name = 'schema_versions'") == 0)
+		return true;
+	rc = sqlite3_prepare_v2(d->db,
+	    "SELECT version, oldest FROM schema_versions", -1, &s, NULL);
+	while (rc == SQLITE_OK || rc == SQLITE_ROW) {
+		rc = sqlite3_step(s);
+		if (rc == SQLITE_ROW && *n < VERSIONS_MAX)
+			v[(*n)++] = (struct schema_version){
+				.version = (unsigned)sqlite3_column_int(s, 0),
+				.oldest = (unsigned)sqlite3_column_int(s, 1),
+			};
+	}
+	if (rc != SQLITE_DONE)
+		*why = str_printf(a, "cannot read schema_versions: %s",
+		    sqlite3_errmsg(d->db))
+			   .p;
 	sqlite3_finalize(s);
-	return n;
+	return rc == SQLITE_DONE;
 }
 
 static bool
@@ -252,12 +264,14 @@ lite_prepare(struct arena *a, const struct store_options *o,
 	struct schema_version *v = arena_array(a, struct schema_version,
 	    VERSIONS_MAX);
 	struct lite_db d;
-	unsigned first;
+	unsigned first = 0;
+	size_t n;
 	bool ok;
 
 	if (!lite_open(&d, o->url, a, why))
 		return false;
-	ok = migrate_judge(a, cat, v, load_versions(&d, v), mode, &first, why);
+	ok = load_versions(&d, v, &n, a, why) &&
+	    migrate_judge(a, cat, v, n, mode, &first, why);
 	for (unsigned i = first; ok && i <= cat->nmigrations; i++)
 		ok = apply(&d, &cat->migrations[i - 1], a, why);
 	lite_close(&d);

@@ -3,11 +3,12 @@
  * The PostgreSQL driver: which batch goes where, and when.
  *
  * Writing batches wait at the connection that their key belongs to, so that two
- * batches of one account never wait for each other's locks; reading ones wait
- * in one queue for any of the connections kept for them. At the end of a turn
+ * batches of one account never wait for each other's locks (or at another one,
+ * while that one is down); reading ones wait in one queue for any of the
+ * connections kept for them. At the end of a turn
  * each writer with room takes up to PG_GROUP_MAX of its batches to one commit.
  * With little to do a batch goes alone and at once; with much to do batches
- * gather while the commits before them are made, so groups grow with the load.
+ * gather while the commit before them is made, so groups grow with the load.
  *
  * A tick looks for what is late: a batch that has waited too long is answered
  * DOWN, a connection that owes an answer past a batch's deadline is dropped.
@@ -45,7 +46,7 @@ pg_new(struct loop *loop, const struct store_options *o, struct arena *a,
 	pg->hook = (struct turn_hook){ .fn = run_turn, .arg = pg };
 	timer_init(&pg->tick, loop, run_tick, pg);
 	for (unsigned i = 0; i < pg->nconns; i++) {
-		pg_conn_init(&pg->conns[i], pg, i >= pg->nwriters);
+		pg_conn_init(&pg->conns[i], pg);
 		pg_conn_start(&pg->conns[i]);
 	}
 	return &pg->store;
@@ -75,15 +76,20 @@ is_up(const struct pg_conn *c)
 }
 
 static bool
+any_is_up(const struct pg *pg, unsigned from, unsigned to)
+{
+	while (from < to && !is_up(&pg->conns[from]))
+		from++;
+	return from < to;
+}
+
+/* Writers do the work of readers, if none is up. */
+static bool
 pg_is_ready(const struct store *st)
 {
 	const struct pg *pg = (const struct pg *)st;
-	bool writes = false, reads = false;
 
-	for (unsigned i = 0; i < pg->nconns; i++)
-		if (is_up(&pg->conns[i]))
-			*(pg->conns[i].reader ? &reads : &writes) = true;
-	return writes && reads;
+	return any_is_up(pg, 0, pg->nwriters);
 }
 
 void
@@ -93,16 +99,26 @@ pg_wake(struct pg *pg)
 }
 
 /* FNV-1a */
-static struct pg_conn *
-pick_writer(struct pg *pg, struct str key)
+static uint32_t
+hash(struct str key)
 {
 	uint32_t h = 2166136261u;
 
-	if (key.n == 0)
-		return &pg->conns[pg->next++ % pg->nwriters];
 	for (size_t i = 0; i < key.n; i++)
 		h = (h ^ (uint8_t)key.p[i]) * 16777619u;
-	return &pg->conns[h % pg->nwriters];
+	return h;
+}
+
+/* The writer that a key belongs to; the next one, if that one is not up. */
+static struct pg_conn *
+pick_writer(struct pg *pg, struct str key)
+{
+	uint32_t first = key.n == 0 ? pg->next++ : hash(key);
+
+	for (unsigned i = 0; i < pg->nwriters; i++)
+		if (is_up(&pg->conns[(first + i) % pg->nwriters]))
+			return &pg->conns[(first + i) % pg->nwriters];
+	return &pg->conns[first % pg->nwriters];
 }
 
 /* Often enough to be late by little only. */
@@ -213,7 +229,8 @@ static enum pg_unit
 take_unit(struct pg_conn *c, struct batch_list *queue, unsigned max,
     struct batch **unit, unsigned *n)
 {
-	enum pg_unit kind = is_before(c, c->bracket_until) && !c->reader ?
+	bool reads = queue == &c->pg->reads;
+	enum pg_unit kind = is_before(c, c->bracket_until) && !reads ?
 	    PG_BRACKET :
 	    PG_PLAIN;
 	struct batch *b;
@@ -233,6 +250,23 @@ take_unit(struct pg_conn *c, struct batch_list *queue, unsigned max,
 	return *n == 1 ? PG_ALONE : kind;
 }
 
+/*
+ * One unit at a time, so that batches gather into few large commits; but when
+ * a whole unit waits, it is sent on its way while the one before is worked on.
+ */
+static bool
+has_room(const struct pg_conn *c)
+{
+	const struct batch *b = TAILQ_FIRST(&c->waiting);
+
+	if (b == NULL || c->units > 1)
+		return false;
+	for (unsigned n = 1; c->units == 1 && n < PG_GROUP_MAX; n++)
+		if ((b = TAILQ_NEXT(b, entry)) == NULL)
+			return false;
+	return true;
+}
+
 static void
 send_writes(struct pg_conn *c)
 {
@@ -241,7 +275,7 @@ send_writes(struct pg_conn *c)
 	unsigned n;
 	bool ok = true;
 
-	while (ok && c->units < PG_WRITE_DEPTH && !TAILQ_EMPTY(&c->waiting)) {
+	while (ok && has_room(c)) {
 		kind = take_unit(c, &c->waiting, PG_GROUP_MAX, unit, &n);
 		/* in the order in which they may take locks */
 		qsort(unit, n, sizeof(unit[0]), compare_keys);
@@ -253,13 +287,13 @@ send_writes(struct pg_conn *c)
 		pg_conn_drop(c, PQerrorMessage(c->conn));
 }
 
-/* The reader that is up and has least to do; NULL if none has room. */
+/* Of some connections the one that is up and has least to do, if it has room. */
 static struct pg_conn *
-pick_reader(struct pg *pg)
+pick_idlest(struct pg *pg, unsigned from, unsigned to)
 {
 	struct pg_conn *best = NULL;
 
-	for (unsigned i = pg->nwriters; i < pg->nconns; i++) {
+	for (unsigned i = from; i < to; i++) {
 		struct pg_conn *c = &pg->conns[i];
 
 		if (is_up(c) && c->units < PG_READ_DEPTH &&
@@ -267,6 +301,14 @@ pick_reader(struct pg *pg)
 			best = c;
 	}
 	return best;
+}
+
+static struct pg_conn *
+pick_reader(struct pg *pg)
+{
+	if (any_is_up(pg, pg->nwriters, pg->nconns))
+		return pick_idlest(pg, pg->nwriters, pg->nconns);
+	return pick_idlest(pg, 0, pg->nwriters);
 }
 
 static void
@@ -282,9 +324,26 @@ send_reads(struct pg *pg)
 		if (!pg_send_unit(c, kind, unit, n))
 			pg_conn_drop(c, PQerrorMessage(c->conn));
 	}
-	for (unsigned i = pg->nwriters; i < pg->nconns; i++)
+	for (unsigned i = 0; i < pg->nconns; i++)
 		if (is_up(&pg->conns[i]))
 			pg_conn_flush(&pg->conns[i]);
+}
+
+/* What waits at a connection that is not up goes to one that is. */
+static void
+move_writes(struct pg_conn *c)
+{
+	struct batch *b;
+
+	while ((b = TAILQ_FIRST(&c->waiting)) != NULL) {
+		struct pg_conn *to = pick_writer(c->pg, b->key);
+
+		if (!is_up(to))
+			break;
+		TAILQ_REMOVE(&c->waiting, b, entry);
+		b->home = to;
+		pg_requeue(c->pg, b);
+	}
 }
 
 static void
@@ -293,12 +352,15 @@ run_turn(void *arg)
 	struct pg *pg = arg;
 
 	expire(pg, &pg->reads);
-	send_reads(pg);
 	for (unsigned i = 0; i < pg->nwriters; i++) {
 		expire(pg, &pg->conns[i].waiting);
+		if (!is_up(&pg->conns[i]))
+			move_writes(&pg->conns[i]);
+	}
+	for (unsigned i = 0; i < pg->nwriters; i++)
 		if (is_up(&pg->conns[i]))
 			send_writes(&pg->conns[i]);
-	}
+	send_reads(pg);
 }
 
 /* Does the unit at the head owe an answer that was due? */

@@ -31,11 +31,10 @@ pg_nslots(const struct pg *pg)
 }
 
 void
-pg_conn_init(struct pg_conn *c, struct pg *pg, bool reader)
+pg_conn_init(struct pg_conn *c, struct pg *pg)
 {
 	c->pg = pg;
 	c->state = PG_OFF;
-	c->reader = reader;
 	TAILQ_INIT(&c->waiting);
 	TAILQ_INIT(&c->sent);
 	c->room = 256;

@@ -48,9 +48,7 @@
 enum {
 	PG_GROUP_MAX = 32,  /* batches to one commit */
 	PG_READ_MAX = 16,   /* read-only batches to one Sync */
-	PG_WRITE_DEPTH = 2, /* units in flight on a connection: one is */
-			    /* worked on while the next is on its way */
-	PG_READ_DEPTH = 4,  /* the same on a connection that only reads */
+	PG_READ_DEPTH = 4,  /* units in flight on a connection that reads */
 	PG_PARAMS_MAX = 64, /* of a connection string */
 	PG_SERVER_MIN = 140000,
 	PG_TROUBLE_TIME = 1000 * 1000, /* usec that it is remembered for */
@@ -93,7 +91,6 @@ enum pg_state {
 struct pg_conn {
 	struct pg *pg;
 	enum pg_state state;
-	bool reader;
 	bool stale;   /* reconnect as soon as nothing is in flight */
 	bool refused; /* the unit whose end we wait for did not commit */
 	PGconn *conn;
@@ -168,7 +165,7 @@ void pg_requeue(struct pg *, struct batch *b);
 void pg_try_again(struct pg *, struct batch *b);
 
 /* ---- pg_conn.c */
-void pg_conn_init(struct pg_conn *, struct pg *, bool reader);
+void pg_conn_init(struct pg_conn *, struct pg *);
 void pg_conn_release(struct pg_conn *);
 
 /* Begin to connect. */

@@ -134,7 +134,7 @@ split_unit(struct pg_conn *c)
 		b = TAILQ_FIRST(&c->sent);
 		last = b->last;
 		TAILQ_REMOVE(&c->sent, b, entry);
-		if (c->reader) {
+		if (b->read_only) {
 			pg_try_again(c->pg, b);
 		} else {
 			b->bracket = true;
@@ -147,15 +147,16 @@ split_unit(struct pg_conn *c)
 static void
 settle_unit(struct pg_conn *c)
 {
-	bool committed = !c->refused, last;
+	bool committed = !c->refused, writes, last;
 	struct batch *b;
 
 	do {
 		b = TAILQ_FIRST(&c->sent);
 		last = b->last;
+		writes = !b->read_only;
 		settle(c, b, committed);
 	} while (!last);
-	if (committed && !c->reader)
+	if (committed && writes)
 		metrics_add(METRIC_store_commits, 1);
 }
 

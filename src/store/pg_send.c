@@ -237,6 +237,8 @@ bool
 pg_send_unit(struct pg_conn *c, enum pg_unit kind, struct batch **group,
     unsigned n)
 {
+	bool writes = !group[0]->read_only; /* and so do all */
+
 	c->units++;
 	for (unsigned i = 0; i < n; i++) {
 		group[i]->state = BATCH_SENT;
@@ -244,14 +246,14 @@ pg_send_unit(struct pg_conn *c, enum pg_unit kind, struct batch **group,
 		group[i]->last = i == n - 1;
 		TAILQ_INSERT_TAIL(&c->sent, group[i], entry);
 	}
-	if (kind != PG_ALONE && !c->reader && !prepare_own(c))
+	if (kind != PG_ALONE && writes && !prepare_own(c))
 		return false;
 	for (unsigned i = 0; i < n; i++)
 		if (!prepare_batch(c, group[i]))
 			return false;
 	if (kind == PG_BRACKET)
 		return send_bracket(c, group, n);
-	if (kind == PG_PLAIN && !c->reader && !send_own(c, PG_PATIENCE))
+	if (kind == PG_PLAIN && writes && !send_own(c, PG_PATIENCE))
 		return false;
 	return send_plain(c, group, n);
 }

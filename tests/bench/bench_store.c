@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/id.h"
 #include "base/when.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
@@ -165,7 +166,7 @@ run(struct bench *b, const char *what, unsigned flight, double seconds)
 
 	b->sent = b->done = b->failed = 0;
 	b->want = flight;
-	run_id++;
+	id_random(&run_id, sizeof(run_id));
 	cpu = cpu_seconds();
 	start = when_now();
 	end = start + (int64_t)(seconds * 1e6);
