@@ -133,8 +133,8 @@ log_request(struct request *rq, unsigned status, size_t bytes, int64_t usec,
 	log_text(&l, "method",
 	    rq->head.method_name != NULL ? rq->head.method_name : "-");
 	log_text(&l, "route", rq->stats->name);
-	if (r->route == NULL && rq->head.target.n > 0)
-		log_str(&l, "target", rq->head.target);
+	if (rq->head.target.n > 0)
+		log_str(&l, "path", r->path.n > 0 ? r->path : rq->head.target);
 	if (aborted == NULL)
 		log_int(&l, "status", status);
 	else
