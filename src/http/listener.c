@@ -162,11 +162,11 @@ bind_unix(struct listener *l, mode_t mode)
 		l->path = NULL;
 		return false;
 	}
-	if (lstat(l->path, &st) != 0 || listen(l->fd, BACKLOG) != 0)
+	if (lstat(l->path, &st) != 0)
 		return false;
 	l->dev = st.st_dev;
 	l->ino = st.st_ino;
-	return true;
+	return listen(l->fd, BACKLOG) == 0;
 }
 
 /* ---- listeners */

@@ -13,6 +13,9 @@
 
 #include "http/http.h"
 
+_Static_assert((int)HEAD_FIELDS_MAX == (int)REQ_HEADERS_MAX,
+    "one bound, two names");
+
 /* ---- characters */
 
 /* RFC 9110 section 5.6.2 */
