@@ -81,6 +81,14 @@ conn_close(struct http_conn *c)
 	server_remove(c);
 }
 
+/* The client is gone, and its request with it. */
+static void
+abandon(struct http_conn *c)
+{
+	request_abort(c->rq, "reset");
+	conn_close(c);
+}
+
 /* Everything is said: let the client read it before the socket goes. */
 static void
 linger(struct http_conn *c)
@@ -277,6 +285,8 @@ dispatch(struct http_conn *c)
 		return GO_ON; /* answered, req is gone */
 	assert(task_is_waiting(&req->task));
 	server_enter(c, PHASE_BUSY);
+	if (c->sock.readable && sock_is_dead(&c->sock))
+		abandon(c); /* the reset came with the request */
 	return GO_WAIT;
 }
 
@@ -568,8 +578,7 @@ on_ready(void *arg)
 
 	if (c->state == CONN_BUSY && c->sock.readable &&
 	    sock_is_dead(&c->sock)) {
-		request_abort(c->rq, "reset");
-		conn_close(c);
+		abandon(c);
 		return;
 	}
 	if (c->out.len > 0 && c->sock.writable && conn_flush(c) &&

@@ -210,9 +210,7 @@ struct http_server {
 	struct turn_hook reap;
 	int reserve; /* a descriptor to spend when there are no others */
 	struct timer resume; /* accepting, after that */
-	uint8_t random[256]; /* for request ids, by the block */
-	size_t random_left;
-	char date[32]; /* of the second below, for the header */
+	char date[32];       /* of the second below, for the header */
 	int64_t date_second;
 	bool draining;
 	struct timer drain;
@@ -239,7 +237,6 @@ void server_enter(struct http_conn *, enum phase); /* and start its time */
 void server_add(struct http_conn *, enum phase);
 void server_remove(struct http_conn *); /* reaped at the end of the turn */
 struct str server_date(struct http_server *);
-struct str server_request_id(struct http_server *, struct arena *);
 
 /* ---- pure parts */
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "base/id.h"
+
 struct request *
 request_new(struct http_conn *c)
 {
@@ -17,7 +19,7 @@ request_new(struct http_conn *c)
 	rq->req.task.arena = t.arena;
 	LIST_INIT(&rq->req.task.ops);
 	rq->req.conn = c;
-	rq->req.id = server_request_id(c->server, t.arena);
+	rq->req.id = id_new(t.arena);
 	rq->req.peer = c->peer;
 	return rq;
 }

@@ -16,8 +16,6 @@
 
 #include <http_parser.h>
 
-#include "base/b64url.h"
-#include "base/id.h"
 #include "base/when.h"
 #include "log/log.h"
 
@@ -158,20 +156,6 @@ server_date(struct http_server *s)
 		arena_destroy(a);
 	}
 	return str_from(s->date);
-}
-
-/* 128 random bits; one call of the kernel serves many requests. */
-struct str
-server_request_id(struct http_server *s, struct arena *a)
-{
-	enum { BYTES = 16 };
-
-	if (s->random_left < BYTES) {
-		id_random(s->random, sizeof(s->random));
-		s->random_left = sizeof(s->random);
-	}
-	s->random_left -= BYTES;
-	return b64url_encode(a, str_make(s->random + s->random_left, BYTES));
 }
 
 /* ---- phases and deadlines */

@@ -13,13 +13,17 @@ on_edge(evutil_socket_t fd, short what, void *arg)
 	struct sock *s = arg;
 
 	(void)fd;
+	s->drained = false;
 	if (what & (EV_READ | EV_CLOSED))
 		s->readable = true;
 	if (what & EV_WRITE)
 		s->writable = true;
 	if (what & EV_CLOSED)
 		s->hup = true;
-	/* libevent says an error (a reset) as both at once, and nothing more */
+	/*
+	 * libevent says an error (a reset) as both at once, and nothing more;
+	 * but so come most bytes.
+	 */
 	if ((what & EV_READ) && (what & EV_WRITE))
 		s->doubt = true;
 	s->ready(s->arg);
@@ -59,7 +63,8 @@ sock_recv(struct sock *s, void *p, size_t size, size_t *n)
 	while (got < 0 && errno == EINTR);
 	if (got > 0) {
 		/* less than asked for: it is empty, unless the end waits */
-		if ((size_t)got < size && !s->hup && !s->doubt)
+		s->drained = (size_t)got < size && !s->hup;
+		if (s->drained && !s->doubt)
 			s->readable = false;
 		*n = (size_t)got;
 		return SOCK_OK;
@@ -86,6 +91,8 @@ sock_send(struct sock *s, const struct iovec *iov, int niov, size_t *n)
 		sent = sendmsg(s->fd, &m, MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
 	if (sent >= 0) {
+		if (s->drained) /* it lives, so no error waited behind them */
+			s->readable = s->doubt = false;
 		*n = (size_t)sent;
 		return SOCK_OK;
 	}

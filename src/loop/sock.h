@@ -23,6 +23,7 @@ struct sock {
 	bool writable; /* there may be room */
 	bool hup;      /* the peer will send no more: read to the end */
 	bool doubt;    /* an error may wait behind the bytes: read to the end */
+	bool drained;  /* the last read was short of what it asked for */
 	struct event ev;
 	void (*ready)(void *);
 	void *arg;

@@ -7,6 +7,7 @@
 
 #include "base/id.h"
 #include "base/json.h"
+#include "base/when.h"
 
 static struct rig *
 start(void **state)
@@ -639,6 +640,31 @@ a_reset_elsewhere_is_just_the_end(void **state)
 	assert_string_equal(r->ran, "");
 }
 
+/* Bytes and reset make one edge: the reset must be seen all the same. */
+static void
+a_reset_right_behind_the_bytes_is_seen(void **state)
+{
+	static const char *const sent[] = { "G", "GET /ech", POST,
+		POST "Content-Length: 5\r\n\r\nhe",
+		POST "Transfer-Encoding: chunked\r\n\r\n5\r\nhe",
+		"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n" };
+	const struct http_limits limits = { .header_timeout = WHEN_MINUTE,
+		.body_timeout = WHEN_MINUTE };
+	struct rig *r = *state = rig_new(&limits);
+
+	rig_listen(r, (struct http_listener_options){ .mode = 0 });
+	for (size_t i = 0; i < sizeof(sent) / sizeof(sent[0]); i++) {
+		int fd = rig_dial(r);
+
+		rig_until(r, http_server_connections(r->server) == 1);
+		rig_say(r, fd, str_from(sent[i]));
+		rig_reset(fd); /* no turn in between */
+		rig_until(r, http_server_connections(r->server) == 0);
+	}
+	assert_null(r->waiting);
+}
+
 static void
 an_end_within_a_request_is_an_error(void **state)
 {
@@ -801,6 +827,7 @@ main(void)
 		TEST(a_reset_ends_the_task),
 		TEST(pipelined_bytes_do_not_hide_a_reset),
 		TEST(a_reset_elsewhere_is_just_the_end),
+		TEST(a_reset_right_behind_the_bytes_is_seen),
 		TEST(an_end_within_a_request_is_an_error),
 		TEST(an_end_between_requests_is_a_silent_one),
 		TEST(the_refusal_of_a_long_upload_arrives),

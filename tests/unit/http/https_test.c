@@ -380,6 +380,35 @@ resets_anywhere_leave_nothing_behind(void **state)
 	rig_until(h->rig, http_server_connections(h->rig->server) == 0);
 }
 
+static void
+a_reset_right_behind_the_bytes_is_seen(void **state)
+{
+	const struct http_limits limits = { .header_timeout = WHEN_MINUTE,
+		.body_timeout = WHEN_MINUTE };
+	struct https *h = *state;
+
+	start(h, (struct http_listener_options){ .mode = 0 }, &limits,
+	    TLS_CLIENT_NONE);
+	for (int i = 0; i < 6; i++) {
+		struct client c = i == 0 ? dial(h) : connect_tls(h);
+
+		rig_until(h->rig, http_server_connections(h->rig->server) == 1);
+		if (i == 0)
+			(void)shake_once(&c); /* a hello */
+		else if (i % 2 == 0)
+			tell(&c,
+			    "POST /echo HTTP/1.1\r\nHost: x\r\n"
+			    "Content-Length: 5\r\n\r\nhe");
+		else
+			tell(&c, WAIT);
+		rig_reset(c.fd);
+		SSL_free(c.ssl);
+		free(c.p);
+		rig_until(h->rig, http_server_connections(h->rig->server) == 0);
+	}
+	assert_null(h->rig->waiting);
+}
+
 /* ---- handshakes */
 
 static void
@@ -521,6 +550,7 @@ main(void)
 		TEST(a_goodbye_while_the_handler_works_is_no_reset),
 		TEST(a_reset_ends_the_task),
 		TEST(resets_anywhere_leave_nothing_behind),
+		TEST(a_reset_right_behind_the_bytes_is_seen),
 		TEST(client_certificates_reach_the_handler),
 		TEST(a_proxy_header_comes_before_the_handshake),
 		TEST(what_is_no_handshake_is_counted_and_closed),

@@ -76,9 +76,29 @@ bytes_are_told_of_once(void **state)
 	assert_true(e->sock.readable); /* it was full, there may be more */
 	assert_int_equal(sock_recv(&e->sock, p, 8, &n), SOCK_OK);
 	assert_int_equal(n, 3);
-	assert_false(e->sock.readable);
 	assert_int_equal(sock_recv(&e->sock, p, 8, &n), SOCK_AGAIN);
 	assert_int_equal(n, 0);
+	assert_false(e->sock.readable);
+}
+
+/* Having sent says that no error waits behind what was read. */
+static void
+an_answer_saves_the_look_for_an_error(void **state)
+{
+	struct ends *e = *state;
+	char p[8] = "y";
+	const struct iovec v = { p, 1 };
+	size_t n;
+
+	assert_int_equal(write(e->peer, "x", 1), 1);
+	turn(e);
+	assert_int_equal(sock_recv(&e->sock, p, 8, &n), SOCK_OK);
+	assert_true(e->sock.readable);
+	assert_int_equal(sock_send(&e->sock, &v, 1, &n), SOCK_OK);
+	assert_false(e->sock.readable);
+	assert_int_equal(write(e->peer, "z", 1), 1);
+	turn(e);
+	assert_true(e->sock.readable);
 }
 
 static void
@@ -149,6 +169,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(bytes_are_told_of_once),
+		TEST(an_answer_saves_the_look_for_an_error),
 		TEST(the_end_behind_the_last_bytes_is_seen),
 		TEST(a_full_socket_tells_when_there_is_room),
 		TEST(a_peer_that_is_gone_is_dead),
