@@ -2,15 +2,15 @@
 /* JWS: the rules of its shape, and signatures of every algorithm. */
 #include "../unit.h"
 
-#include <openssl/bn.h>
 #include <openssl/ec_key.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/nid.h>
-#include <openssl/rsa.h>
 
 #include "base/b64url.h"
 #include "jose/jws.h"
+#include "pki/key.h"
+#include "../rsa_key.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -33,16 +33,13 @@ generate_ec(int nid)
 }
 
 static EVP_PKEY *
-generate_rsa(void)
+read_rsa(void)
 {
-	EVP_PKEY *key = EVP_PKEY_new();
-	BIGNUM *e = BN_new();
-	RSA *rsa = RSA_new();
+	struct arena *a = arena_create();
+	EVP_PKEY *key;
 
-	BN_set_word(e, 65537);
-	assert_int_equal(RSA_generate_key_ex(rsa, 2048, e, NULL), 1);
-	assert_int_equal(EVP_PKEY_assign_RSA(key, rsa), 1);
-	BN_free(e);
+	assert_null(pki_parse_key(a, str_from(rsa_key_pem), &key));
+	arena_destroy(a);
 	return key;
 }
 
@@ -52,7 +49,7 @@ make_keys(void **state)
 	static const uint8_t seed[32] = { 1, 2, 3 };
 
 	(void)state;
-	keys[JWK_RSA] = generate_rsa();
+	keys[JWK_RSA] = read_rsa();
 	keys[JWK_P256] = generate_ec(NID_X9_62_prime256v1);
 	keys[JWK_P384] = generate_ec(NID_secp384r1);
 	keys[JWK_P521] = generate_ec(NID_secp521r1);

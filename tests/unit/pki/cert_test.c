@@ -148,14 +148,14 @@ every_kind_of_ca_key_signs_for_every_kind_of_key(void **state)
 	struct world *w = *state;
 
 	for (unsigned i = 0; i <= PKI_ED25519; i++) {
-		EVP_PKEY *key = pki_generate_key((enum pki_key_kind)i);
+		EVP_PKEY *key = test_key(w->arena, (enum pki_key_kind)i);
 		struct parts parts = ca_parts(w->arena, key);
 		struct str der = signed_of(w->arena, &parts, key);
 
 		must(pki_make_ca(w->arena, key, &der, 1, now, &w->ca));
 		w->root = w->ca;
 		for (unsigned k = 0; k <= PKI_ED25519; k++) {
-			EVP_PKEY *leaf = pki_generate_key(
+			EVP_PKEY *leaf = test_key(w->arena,
 			    k == PKI_RSA ? PKI_P256 : (enum pki_key_kind)k);
 
 			w->spec.spki = pki_write_spki(w->arena, leaf);
@@ -171,7 +171,7 @@ static void
 an_rsa_key_gets_key_encipherment(void **state)
 {
 	struct world *w = *state;
-	EVP_PKEY *key = pki_generate_key(PKI_RSA);
+	EVP_PKEY *key = test_key(w->arena, PKI_RSA);
 
 	assert_int_equal(pki_key_usage_for(PKI_RSA),
 	    PKI_KU_DIGITAL_SIGNATURE | PKI_KU_KEY_ENCIPHERMENT);

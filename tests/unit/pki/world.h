@@ -8,6 +8,7 @@
 
 #include "pki/pki.h"
 #include "pki/pki_int.h"
+#include "../rsa_key.h"
 #include "der.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -41,6 +42,18 @@ expect(const char *why, const char *part)
 	if (why == NULL || strstr(why, part) == NULL)
 		fail_msg("\"%s\" instead of \"%s\"",
 		    why != NULL ? why : "(success)", part);
+}
+
+/* A key of this kind; the RSA one is always the same. */
+static inline EVP_PKEY *
+test_key(struct arena *a, enum pki_key_kind kind)
+{
+	EVP_PKEY *key;
+
+	if (kind != PKI_RSA)
+		return pki_generate_key(kind);
+	must(pki_parse_key(a, str_from(rsa_key_pem), &key));
+	return key;
 }
 
 static inline void
