@@ -48,7 +48,7 @@ struct jws {
 	const struct json *jwk;    /* NULL if there is a kid */
 	struct str kid;            /* p is NULL if there is a jwk */
 	struct str nonce;          /* base64url text; p is NULL if none */
-	struct str url;
+	struct str url;     /* there, but perhaps empty: the gate compares it */
 	struct str payload; /* decoded; empty for POST-as-GET */
 	struct str payload_raw, protected_raw; /* as they stood there */
 	struct str signing_input;

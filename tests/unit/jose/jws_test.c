@@ -125,6 +125,20 @@ a_request_is_taken_apart(void **state)
 }
 
 static void
+an_empty_url_is_for_the_caller_to_refuse(void **state)
+{
+	struct jws jws;
+
+	assert_null(jws_parse(*state,
+	    body(*state,
+		"{\"alg\":\"ES256\",\"kid\":\"k\",\"nonce\":\"AAAA\","
+		"\"url\":\"\"}"),
+	    JWS_REQUEST, &jws));
+	assert_non_null(jws.url.p);
+	assert_int_equal(jws.url.n, 0);
+}
+
+static void
 post_as_get_has_an_empty_payload(void **state)
 {
 	struct str header = b64url_encode(*state,
@@ -572,6 +586,7 @@ main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, make_arena, drop_arena)
 	const struct CMUnitTest tests[] = {
 		T(a_request_is_taken_apart),
+		T(an_empty_url_is_for_the_caller_to_refuse),
 		T(post_as_get_has_an_empty_payload),
 		T(serializations_of_another_shape_are_malformed),
 		T(headers_that_break_a_rule_are_malformed),
