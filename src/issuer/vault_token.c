@@ -34,6 +34,8 @@ enum {
 	TTL_MAX = 366 * 86400 * 10,
 };
 
+#define REQUEST_MIN (5 * WHEN_SECOND) /* real ones */
+
 enum life { STOPPED, WAITING, ASKING, RESTING, RENEWING, SETTLED };
 
 struct vault_token {
@@ -272,8 +274,8 @@ renew(void *arg)
 		return;
 	}
 	/* a Vault that hangs must leave time to try again */
-	if (max < RENEW_MIN * t->second)
-		max = RENEW_MIN * t->second;
+	if (max < REQUEST_MIN)
+		max = REQUEST_MIN;
 	t->life = RENEWING;
 	call(t, STR("auth/token/renew-self"), STR("{}"),
 	    max < t->timeout ? max : t->timeout, on_renewed);

@@ -92,10 +92,11 @@ the_metric_has_its_three_series_from_the_start(void **state)
 	struct world *w = *state;
 	struct buf b = buf_new(w->arena, METRICS_TEXT_MAX);
 	static const char *const lines[] = {
-		"certloop_vault_token_renewals_total{result=\"success\"} 0\n",
-		"certloop_vault_token_renewals_total{result=\"failure\"} 0\n",
-		("certloop_vault_token_renewals_total"
-		 "{result=\"not_renewable\"} 0\n"),
+#define SERIES(r) "certloop_vault_token_renewals_total{result=\"" r "\"} 0\n"
+		SERIES("success"),
+		SERIES("failure"),
+		SERIES("not_renewable"),
+#undef SERIES
 	};
 
 	make_issuer(w);
@@ -193,15 +194,17 @@ static void
 each_kind_of_failure_keeps_the_loop_going(void **state)
 {
 	static const char *const kinds[] = {
+#define LEASE(n)                                                               \
+	"{\"raw\":\"{\\\"auth\\\":{\\\"lease_duration\\\":" n                  \
+	",\\\"renewable\\\":true}}\"}"
 		"{\"status\":503,\"errors\":[\"Vault is sealed\"]}",
 		"{\"die\":true}",
 		"{\"raw\":\"{}\"}",
 		"{\"raw\":\"not JSON\"}",
-		"{\"raw\":\"{\\\"auth\\\":{\\\"lease_duration\\\":\\\"9\\\","
-		"\\\"renewable\\\":true}}\"}",
-		"{\"raw\":\"{\\\"auth\\\":{\\\"lease_duration\\\":-1,"
-		"\\\"renewable\\\":true}}\"}",
+		LEASE("\\\"9\\\""),
+		LEASE("-1"),
 		"{\"status\":429,\"headers\":{\"Retry-After\":\"1\"}}",
+#undef LEASE
 	};
 	struct world *w = *state;
 
@@ -214,7 +217,6 @@ each_kind_of_failure_keeps_the_loop_going(void **state)
 	while (renewals("success") < (int64_t)COUNT(kinds))
 		loop_turn(w->loop, LOOP_WAIT);
 	assert_int_equal(renewals("failure"), COUNT(kinds));
-	assert_int_equal(count_heard(w, LOOKUP), 1);
 }
 
 static void
@@ -222,12 +224,13 @@ a_vault_that_hangs_leaves_time_to_try_again(void **state)
 {
 	struct world *w = *state;
 
+	w->options.timeout = 300000;
 	command(w, "{\"script\":{\"renew-self\":[{\"hang\":true}]}}");
-	begin_life(w, "{\"token\":{\"value\":\"s.first\",\"ttl\":40}}");
+	begin_life(w, "{\"token\":{\"value\":\"s.first\",\"ttl\":100}}");
 	wait_heard(w, RENEW, 2);
 	while (renewals("success") == 0)
 		loop_turn(w->loop, LOOP_WAIT);
-	assert_int_equal(renewals("failure"), 1);
+	assert_true(renewals("failure") >= 1);
 	assert_int_equal(count_heard(w, LOOKUP), 1); /* it has not expired */
 }
 
@@ -252,8 +255,8 @@ a_token_near_its_maximum_is_warned_of(void **state)
 	struct world *w = *state;
 
 	capture_log(w);
-	command(w, "{\"always\":{\"renew-self\":{\"ttl\":10}}}");
-	begin_life(w, "{\"token\":{\"value\":\"s.first\",\"ttl\":40}}");
+	command(w, "{\"always\":{\"renew-self\":{\"ttl\":3}}}");
+	begin_life(w, "{\"token\":{\"value\":\"s.first\",\"ttl\":60}}");
 	wait_heard(w, RENEW, 2);
 	assert_true(logged(w, "could not be extended"));
 }
@@ -262,17 +265,19 @@ static void
 a_dead_token_waits_for_the_operator(void **state)
 {
 	struct world *w = *state;
+	int64_t before;
 
 	capture_log(w);
 	begin_life(w, "{\"token\":{\"value\":\"s.first\",\"ttl\":12}}");
-	wait_heard(w, LOOKUP, 1);
+	wait_heard(w, RENEW, 1); /* the lookup has been answered */
 	command(w, "{\"forget\":\"s.first\"}");
 	/* after its end it is only looked up, in case we are wrong */
 	wait_heard(w, LOOKUP, 2);
 	assert_true(logged(w, "the vault token has expired"));
 	command(w, "{\"token\":{\"value\":\"s.second\",\"ttl\":12}}");
+	before = renewals("success");
 	write_token(w, "s.second");
-	while (renewals("success") == 0)
+	while (renewals("success") == before)
 		loop_turn(w->loop, LOOP_WAIT);
 	assert_true(logged(w, "took over a new vault token"));
 	assert_false(logged(w, "s.second"));
