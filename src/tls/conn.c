@@ -128,7 +128,9 @@ keep_early(struct tls_conn *c, struct str early)
 {
 	if (early.n == 0)
 		return;
-	if ((c->raw = malloc(early.n)) == NULL)
+	/* fill() reads into the same room, once these are eaten */
+	c->raw = malloc(early.n > RAW_SIZE ? early.n : RAW_SIZE);
+	if (c->raw == NULL)
 		abort();
 	memcpy(c->raw, early.p, early.n);
 	c->raw_len = early.n;
