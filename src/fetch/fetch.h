@@ -80,7 +80,11 @@ struct fetch_request {
 	fetch_rule *rule;
 	void *rule_arg;
 	enum fetch_tls tls;
-	struct str ca_pem;       /* who is trusted; none: those of the system */
+	/*
+	 * Who is trusted; none: the CAs of the system, which are read at the
+	 * first use and never again.
+	 */
+	struct str ca_pem;
 	size_t body_max;         /* of the answer; 0: 64 KiB */
 	int64_t connect_timeout; /* usec, TLS included; 0: 10 s */
 	int64_t answer_timeout;  /* until the header has come; 0: the total */

@@ -172,11 +172,14 @@ set_tls(struct fetch_call *call)
 	curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, verify ? 1L : 0L);
 	curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, verify ? 2L : 0L);
-	curl_easy_setopt(c, CURLOPT_CA_CACHE_TIMEOUT, 3600L);
-	if (!verify || call->ca_pem.n > 0) {
+	/*
+	 * To read the CAs of the system takes tens of milliseconds of the
+	 * loop: once, and kept. With a folder of them nothing would be kept.
+	 */
+	curl_easy_setopt(c, CURLOPT_CA_CACHE_TIMEOUT, -1L);
+	curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
+	if (!verify || call->ca_pem.n > 0)
 		curl_easy_setopt(c, CURLOPT_CAINFO, NULL);
-		curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
-	}
 	if (call->ca_pem.n > 0)
 		curl_easy_setopt(c, CURLOPT_CAINFO_BLOB, &blob);
 	curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, on_handshake);
