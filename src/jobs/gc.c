@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The sweeps: expired authorizations and open orders that ran out of time.
- * Each sweep is a batch of one bounded statement, so one that fails does not
+ * The sweeps: expired authorizations, open orders that ran out of time, and
+ * nonces that the store redeemed and that nobody can bring again. Each sweep is a batch of one bounded statement, so one that fails does not
  * hinder the others; one that found its fill runs again at once, up to a
  * bound.
  */
@@ -14,7 +14,9 @@
 #include "metrics/metrics.h"
 
 enum {
+	SWEEPS = 3,
 	SWEEP_ROWS = 500,   /* of one statement */
+	NONCE_ROWS = 5000,  /* small ones, and many: one a request */
 	SWEEP_ROUNDS = 200, /* of one run */
 };
 
@@ -22,6 +24,7 @@ struct sweep {
 	struct gc *gc;
 	const char *name; /* label of the metric */
 	enum sql sql;
+	unsigned max;    /* rows of one statement */
 	bool says_error; /* the statement takes a problem document */
 	unsigned rounds;
 	uint64_t rows;
@@ -33,7 +36,7 @@ struct gc {
 	struct task task;
 	bool running;
 	unsigned left; /* sweeps under way */
-	struct sweep sweeps[2];
+	struct sweep sweeps[SWEEPS];
 };
 
 static enum step on_swept(void *, const struct store_result *);
@@ -54,7 +57,7 @@ send_sweep(struct sweep *s)
 	    str_from(s->name));
 
 	store_add(b, s->sql);
-	store_int(b, SWEEP_ROWS);
+	store_int(b, s->max);
 	if (s->says_error)
 		store_str(b, expired_problem(gc->task.arena));
 	(void)store_send_batch(b, on_swept, s);
@@ -92,7 +95,7 @@ on_swept(void *arg, const struct store_result *r)
 	n = store_nrows(r, 0);
 	s->rows += n;
 	metrics_child_add(metrics_child(FAMILY_gc_rows, s->name), n);
-	if (n == SWEEP_ROWS && ++s->rounds < SWEEP_ROUNDS)
+	if (n == s->max && ++s->rounds < SWEEP_ROUNDS)
 		send_sweep(s);
 	else
 		end_sweep(s);
@@ -108,9 +111,8 @@ run(void *arg, struct sched_job *job)
 	metrics_add(METRIC_gc_runs, 1);
 	gc->running = true;
 	task_init(&gc->task);
-	gc->left = sizeof(gc->sweeps) / sizeof(gc->sweeps[0]);
-	for (size_t i = 0; i < sizeof(gc->sweeps) / sizeof(gc->sweeps[0]);
-	     i++) {
+	gc->left = SWEEPS;
+	for (unsigned i = 0; i < SWEEPS; i++) {
 		gc->sweeps[i].rounds = 0;
 		gc->sweeps[i].rows = 0;
 		send_sweep(&gc->sweeps[i]);
@@ -127,13 +129,19 @@ gc_start(struct loop *l, struct store *st, struct str holder, int64_t interval)
 	gc->store = st;
 	gc->sweeps[0] = (struct sweep){ .gc = gc,
 		.name = "authorizations",
-		.sql = SQL_GC_AUTHORIZATIONS };
+		.sql = SQL_GC_AUTHORIZATIONS,
+		.max = SWEEP_ROWS };
 	gc->sweeps[1] = (struct sweep){ .gc = gc,
 		.name = "orders",
 		.sql = SQL_GC_ORDERS,
+		.max = SWEEP_ROWS,
 		.says_error = true };
+	gc->sweeps[2] = (struct sweep){ .gc = gc,
+		.name = "nonces",
+		.sql = SQL_GC_NONCES,
+		.max = NONCE_ROWS };
 	/* the series are there before the first run */
-	for (size_t i = 0; i < sizeof(gc->sweeps) / sizeof(gc->sweeps[0]); i++)
+	for (unsigned i = 0; i < SWEEPS; i++)
 		metrics_child_add(metrics_child(FAMILY_gc_rows,
 				      gc->sweeps[i].name),
 		    0);

@@ -95,6 +95,24 @@ def test_without_redis_the_store_redeems(replicas):
     assert client.bad_nonces == 0
 
 
+def test_nonces_in_the_store_are_swept_when_nobody_can_bring_them_again(
+        replicas):
+    members = replicas(with_redis=False, top="gc_interval = 1s")
+    client = client_of(members)
+    client.obtain(["swept.store.example.org"])
+    store = members[0].store
+    used = store.query("SELECT id FROM nonces ORDER BY id")
+    assert len(used) >= 4
+    store.query("UPDATE nonces SET expires = 1 "
+                f"WHERE id <> '{used[0][0]}' RETURNING id")
+
+    def swept():
+        return sum(r.metrics()['certloop_gc_rows_total{sweep="nonces"}']
+                   for r in members)
+    wait_for(lambda: swept() == len(used) - 1, 20, "the sweep")
+    assert store.query("SELECT id FROM nonces") == used[:1]
+
+
 @pytest.mark.parametrize("with_redis", [True, False], ids=["redis", "store"])
 def test_a_nonce_is_redeemed_once_in_a_race(replicas, with_redis):
     members = replicas(with_redis=with_redis)
