@@ -1,96 +1,17 @@
 /* SPDX-License-Identifier: ISC */
-/*
- * What a profile allows: identifiers and keys. With neither suffixes nor
- * prefixes every name may be certified, otherwise only what they list.
- */
+/* What a profile allows: identifiers and keys. */
 #include "acme/acme_int.h"
 
-static bool
-below(struct str name, struct str suffix)
-{
-	if (str_eq(name, suffix))
-		return true;
-	return name.n > suffix.n && str_ends(name, suffix) &&
-	    name.p[name.n - suffix.n - 1] == '.';
-}
-
-static bool
-below_any(struct str name, const struct conf_list *suffixes)
-{
-	for (size_t i = 0; i < suffixes->n; i++)
-		if (below(name, suffixes->v[i]))
-			return true;
-	return false;
-}
-
-static bool
-has_policy(const struct conf_profile *p)
-{
-	return p->allowed_suffixes.n > 0 || p->allowed_cidrs.n > 0;
-}
-
-static const struct problem *
-reject(struct arena *a, const struct acme_id *id, const char *why)
-{
-	return problem_new(a, PROBLEM_REJECTED_IDENTIFIER, "\"" STR_FMT "\" %s",
-	    STR_ARG(id->value), why);
-}
-
-static const struct problem *
-check_dns(struct arena *a, const struct conf_profile *p,
-    const struct acme_id *id)
-{
-	bool wildcard = str_starts(id->value, STR("*."));
-	struct str name = wildcard ? str_skip(id->value, 2) : id->value;
-	const char *why = pki_check_dns_name(id->value, true);
-
-	if (why != NULL)
-		return problem_new(a, PROBLEM_REJECTED_IDENTIFIER,
-		    "\"" STR_FMT "\" %s", STR_ARG(id->value), why);
-	if (wildcard && !p->wildcards)
-		return reject(a, id,
-		    "is a wildcard, which this profile does "
-		    "not allow");
-	if (below_any(name, &p->denied_suffixes))
-		return reject(a, id,
-		    "is among the names that this profile "
-		    "denies");
-	if (has_policy(p) && !below_any(name, &p->allowed_suffixes))
-		return reject(a, id,
-		    "is not among the names that this profile "
-		    "allows");
-	return NULL;
-}
-
-static const struct problem *
-check_ip(struct arena *a, const struct conf_profile *p,
-    const struct acme_id *id)
-{
-	struct addr addr;
-
-	if (!addr_parse(id->value, &addr) ||
-	    !str_eq(addr_text(a, addr), id->value))
-		return reject(a, id,
-		    "is not an IP address in canonical form "
-		    "(RFC 8738)");
-	if (!has_policy(p))
-		return NULL;
-	for (size_t i = 0; i < p->allowed_cidrs.n; i++)
-		if (prefix_has(&p->allowed_cidrs.v[i], addr))
-			return NULL;
-	return reject(a, id,
-	    "is not among the addresses that this profile "
-	    "allows");
-}
+#include "issuer/policy.h"
 
 const struct problem *
 policy_check_id(struct arena *a, const struct acme_profile *p,
     const struct acme_id *id)
 {
 	if (str_is(id->type, "dns"))
-		return check_dns(a, p->conf, id);
+		return policy_check_dns(a, p->conf, id->value);
 	if (str_is(id->type, "ip"))
-		return check_ip(a, p->conf, id);
+		return policy_check_ip(a, p->conf, id->value);
 	return problem_new(a, PROBLEM_UNSUPPORTED_IDENTIFIER,
 	    "the identifier type \"" STR_FMT "\" is not supported: use \"dns\" "
 	    "or \"ip\"",

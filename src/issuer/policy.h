@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What a profile lets be certified. With neither suffixes nor prefixes every
+ * name may be, otherwise only what they list. ACME orders and cert loops ask
+ * the same.
+ */
+#ifndef ISSUER_POLICY_H
+#define ISSUER_POLICY_H
+
+#include "base/problem.h"
+#include "base/str.h"
+#include "conf/conf.h"
+
+/*
+ * A DNS name in lower case, perhaps a wildcard; an address in its canonical
+ * text. NULL, or a problem that says what is wrong with it.
+ */
+const struct problem *policy_check_dns(struct arena *,
+    const struct conf_profile *, struct str);
+const struct problem *policy_check_ip(struct arena *,
+    const struct conf_profile *, struct str);
+
+#endif
