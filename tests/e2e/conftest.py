@@ -16,6 +16,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 
+import fleet  # noqa: E402
 import servers  # noqa: E402
 
 ENGINES = ("sqlite", "postgres")
@@ -94,6 +95,53 @@ def new_server(build, new_store, tmp_path):
     yield make
     for daemon in made:
         daemon.remove()
+
+
+@pytest.fixture
+def redis(tmp_path):
+    server = fleet.Redis(tmp_path / "redis").start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def replicas(build, new_store, tmp_path, redis):
+    """replicas(**options): three of them, started, with one public URL each
+    (their own), so that a test says which one it asks."""
+    made = []
+
+    def start(limits=servers.Certloopd.NO_LIMITS, with_redis=True,
+              **options):
+        store = new_store("postgres")
+        for i in range(fleet.REPLICAS):
+            replica = fleet.Replica(
+                build, tmp_path / f"replica{i}", store=store, limits=limits,
+                redis=redis if with_redis else None,
+                public_url=fleet.PUBLIC_URL, **options)
+            if i == 0:
+                replica.init_ca()
+            else:
+                replica.share_from(made[0])
+            made.append(replica)
+            replica.start()
+        return made
+    yield start
+    for replica in made:
+        replica.remove()
+
+
+@pytest.fixture
+def balanced(build, new_store, tmp_path, redis):
+    """balanced(**options): three replicas behind the HAProxy of
+    contrib/haproxy; the balancer and they."""
+    made = []
+
+    def start(store=None, **options):
+        return fleet.balance(build, tmp_path, made, redis,
+                             store or new_store("postgres"), **options)
+    yield start
+    for one in reversed(made):
+        one.remove()
 
 
 @pytest.fixture

@@ -123,7 +123,8 @@ class Client:
         """A nonce that was not used yet, the newest."""
         if not self.nonces:
             response = self.request("HEAD", self.directory["newNonce"])
-            assert self.nonces, response
+            if not self.nonces:
+                raise Refused(response, "HEAD new-nonce")
         return self.nonces.pop()
 
     # ---- signed

@@ -13,8 +13,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import servers
+import web
 import x509
+from acme import Client
 from servers import LOCALHOST, free_port, wait_for
+
+
+REPLICAS = 3
+
+# Where replicas of a test without a balancer say that they are.
+PUBLIC_URL = "https://acme.fleet.internal"
 
 
 def self_signed(name):
@@ -100,6 +108,7 @@ class HAProxy:
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
+        self.pem = pem
         self.file = self.directory / "haproxy.cfg"
         lines = []
         for line in self.EXAMPLE.read_text().splitlines():
@@ -127,6 +136,10 @@ class HAProxy:
             stderr=subprocess.STDOUT)
         wait_for(self.answers, 20, "haproxy")
         return self
+
+    @property
+    def directory_url(self):
+        return f"https://localhost:{self.port}/acme/profile/default/directory"
 
     def answers(self):
         if self.process.poll() is not None:
@@ -171,3 +184,58 @@ class Replica(servers.Certloopd):
         """CA and sealing key of another replica."""
         shutil.copytree(first.data / "ca", self.data / "ca")
         shutil.copy(first.data / "seal.key", self.data / "seal.key")
+
+
+class Round(web.Web):
+    """Sends each request to the next replica, whatever its URL says."""
+
+    def __init__(self, members):
+        self.members = [
+            (r, web.Web(web.trust(r.root))) for r in members]
+        self.turn = 0
+        self.last = None
+
+    def request(self, method, url, body=None, headers=None):
+        replica, http = self.members[self.turn % len(self.members)]
+        self.turn += 1
+        path = url.removeprefix(PUBLIC_URL)
+        fields = {"Host": PUBLIC_URL.split("/")[2], **(headers or {})}
+        self.last = http.request(
+            method, f"https://localhost:{replica.port}{path}", body, fields)
+        return self.last
+
+    def get(self, url):
+        return self.request("GET", url)
+
+
+def client_of(members, **options):
+    return Client(f"{PUBLIC_URL}/acme/profile/default/directory",
+                  http=Round(members), **options)
+
+
+def balance(build, directory, made, redis, store, **options):
+    """Start replicas behind HAProxy, each added to made; (HAProxy, they)."""
+    pem = directory / "balancer.pem"
+    pem.write_bytes(self_signed("localhost"))
+    ports = [free_port() for _ in range(REPLICAS)]
+    proxy = HAProxy(directory / "haproxy", ports, pem)
+    made.append(proxy)
+    options.setdefault("backend", "redis")
+    options.setdefault("limits", servers.Certloopd.NO_LIMITS)
+    members = []
+    for i, port in enumerate(ports):
+        replica = Replica(
+            build, directory / f"member{i}", store=store, redis=redis,
+            proxied=True, public_url=f"https://localhost:{proxy.port}",
+            **options)
+        made.append(replica)
+        replica.port = port
+        replica.write_config()
+        if members:
+            replica.share_from(members[0])
+        else:
+            replica.init_ca()
+        members.append(replica)
+        replica.start()
+    proxy.start()
+    return proxy, members

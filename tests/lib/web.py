@@ -55,8 +55,9 @@ class Response:
 
     @property
     def problem(self):
-        """The ACME error name, "" for about:blank, None if no problem."""
-        if not self.is_problem:
+        """The ACME error name, "" for about:blank, None if no problem (or
+        the answer to a HEAD, which has no body)."""
+        if not self.is_problem or not self.body:
             return None
         kind = self.json.get("type", "about:blank")
         if kind == "about:blank":
