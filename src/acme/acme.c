@@ -25,6 +25,7 @@ static const struct route *const routes[] = {
 	&finalize_route.http,
 	&cert_route.http,
 	&chain_route.http,
+	&revoke_route.http,
 	NULL,
 };
 
@@ -49,6 +50,7 @@ acme_new(const struct acme_options *o)
 		.before_reply = before_reply,
 	};
 	LIST_INIT(&acme->issuing);
+	LIST_INIT(&acme->telling);
 	metrics_on_collect(collect, acme);
 	return acme;
 }
@@ -170,6 +172,7 @@ acme_free(struct acme *acme)
 	if (acme->learning)
 		task_end(&acme->learn);
 	issue_stop_all(acme);
+	tell_stop_all(acme);
 	metrics_off_collect(collect, acme);
 	nonces_free(acme->nonces);
 	cache_free(acme->cache);

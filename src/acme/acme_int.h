@@ -21,6 +21,7 @@ enum {
 	ACME_TAKES_MAX = 4,      /* limits of one request */
 	ACME_RECOVER_MAX = 50,   /* orders taken over in one pass */
 	ACME_ATTEMPTS_MAX = 100, /* claims of one order, then it fails */
+	ACME_TELLING_MAX = 50,   /* issuers being told of a revocation */
 };
 
 /* A profile as it is served. */
@@ -44,6 +45,7 @@ struct acme_setup {
 };
 
 struct issuance;
+struct telling;
 
 struct acme {
 	struct loop *loop;
@@ -57,6 +59,10 @@ struct acme {
 	unsigned nissuing;
 	struct task recovery;
 	bool recovering;
+	LIST_HEAD(, telling) telling;
+	unsigned ntelling;
+	struct task tell_pass; /* what are issuers to be told? */
+	bool tell_passing, tell_again;
 	struct task learn; /* the store's nonce epoch */
 	bool learning;
 	char store_epoch[NONCE_EPOCH_LEN];
@@ -69,6 +75,7 @@ enum acme_auth {
 	AUTH_NONE,    /* not signed */
 	AUTH_JWK,     /* signed by the key inside: new-account */
 	AUTH_ACCOUNT, /* signed by the account that kid names */
+	AUTH_EITHER,  /* one of the two: account is empty if it was a key */
 };
 
 enum acme_payload {
@@ -100,8 +107,8 @@ struct areq {
 	struct str object; /* the ":id" of the path, a valid id, or empty */
 	struct jws jws;
 	const struct json *payload; /* NULL: POST-as-GET */
-	struct jwk jwk;             /* AUTH_JWK */
-	struct str account;         /* AUTH_ACCOUNT: id, key, version */
+	struct jwk jwk;             /* of a request without a kid */
+	struct str account;         /* of one with a kid: id, key, version */
 	EVP_PKEY *key;
 	enum jwk_kind kind;
 	int64_t key_version;
@@ -159,6 +166,7 @@ extern const struct acme_route new_account_route, account_route, orders_route;
 extern const struct acme_route new_order_route, order_route, authz_route,
     challenge_route;
 extern const struct acme_route finalize_route, cert_route, chain_route;
+extern const struct acme_route revoke_route;
 
 /* directory.c */
 struct str directory_write(struct arena *, const struct acme_setup *,
@@ -223,5 +231,8 @@ typedef enum step issued_fn(void *arg, const struct issued *);
 void issue_start(struct acme *, const struct claim *, struct task *t,
     issued_fn *fn, void *arg);
 void issue_stop_all(struct acme *);
+
+/* ---- tell.c: issuers and revocations; the pass is acme_tell_issuers */
+void tell_stop_all(struct acme *);
 
 #endif

@@ -33,6 +33,7 @@ directory_write(struct arena *a, const struct acme_setup *s,
 		{ "newNonce", "/new-nonce" },
 		{ "newAccount", "/new-account" },
 		{ "newOrder", "/new-order" },
+		{ "revokeCert", "/revoke-cert" },
 	};
 	struct json_writer *w = json_writer_new(a, ACME_REPLY_MAX);
 

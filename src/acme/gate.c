@@ -98,7 +98,7 @@ gate_start(struct areq *q)
 	    (pr = check_url(q)) != NULL || (pr = check_key_member(q)) != NULL ||
 	    (pr = check_nonce(q)) != NULL)
 		return acme_fail(q, pr);
-	return q->route->auth == AUTH_JWK ? gate_key(q) : gate_account(q);
+	return q->jws.jwk != NULL ? gate_key(q) : gate_account(q);
 }
 
 static const struct problem *

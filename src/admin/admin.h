@@ -17,6 +17,9 @@
 
 struct admin;
 
+/* How a request that takes its time ended: NULL for success. */
+typedef enum step admin_done_fn(void *arg, const struct problem *);
+
 /* What only the daemon knows. */
 struct admin_hooks {
 	void *arg;
@@ -29,6 +32,14 @@ struct admin_hooks {
 	 * what changed, one line each, into changes. */
 	bool (*reload)(void *arg, struct arena *, struct conf_errors *errors,
 	    struct buf *changes);
+	/*
+	 * Revoke a certificate by its id, for a reason that may be given
+	 * (pki/reason.h). fn is called later from the top of the loop, unless
+	 * t ends first: not there, revoked already, or what the store says.
+	 * The audit row names the actor; the issuer is told by itself.
+	 */
+	enum step (*revoke)(void *arg, struct task *t, struct str certificate,
+	    int64_t reason, struct str actor, admin_done_fn *fn, void *fn_arg);
 };
 
 struct admin *admin_new(struct loop *, struct store *,

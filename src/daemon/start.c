@@ -145,6 +145,15 @@ hook_write_status(void *arg, struct json_writer *w)
 	json_close(w);
 }
 
+static enum step
+hook_revoke(void *arg, struct task *t, struct str certificate, int64_t reason,
+    struct str actor, admin_done_fn *fn, void *fn_arg)
+{
+	struct daemon *d = arg;
+
+	return acme_revoke(d->acme, t, certificate, reason, actor, fn, fn_arg);
+}
+
 /* ---- start */
 
 static void
@@ -187,7 +196,8 @@ daemon_start(struct daemon *d, struct arena *conf_arena, const char **why)
 		.conf = hook_conf,
 		.not_ready = hook_not_ready,
 		.write_status = hook_write_status,
-		.reload = daemon_reload };
+		.reload = daemon_reload,
+		.revoke = hook_revoke };
 	struct acme_options acme;
 
 	d->exit = EXIT_STORE;

@@ -15,8 +15,9 @@ struct jobs_intervals { /* microseconds */
 };
 
 /*
- * Start all jobs. The recovery job runs at once and then each interval,
- * jittered by a tenth, so that replicas spread; the sweeps are leased.
+ * Start all jobs. The recovery jobs (orders of dead processes, revocations that
+ * issuers have not heard of) run at once and then each interval, jittered by a
+ * tenth, so that replicas spread; the sweeps are leased.
  */
 struct jobs *jobs_start(struct loop *, struct store *, struct acme *,
     const struct jobs_intervals *);

@@ -11,5 +11,6 @@
 #include "pki/csr.h"
 #include "pki/key.h"
 #include "pki/name.h"
+#include "pki/reason.h"
 
 #endif

@@ -146,7 +146,8 @@ CREATE TABLE chains (
 	created BIGINT NOT NULL
 );
 
--- Written: once, by the batch that makes its order valid; revocation.
+-- Written: once, by the batch that makes its order valid; revocation, and
+-- while its issuer is told of that.
 -- order_id is NULL for an orphan: a duplicate that an issuer made of an
 -- uncertain attempt, kept to be revoked and never handed out.
 CREATE TABLE certificates (
@@ -165,13 +166,19 @@ CREATE TABLE certificates (
 	status TEXT NOT NULL CHECK (status = 'valid' OR status = 'revoked'),
 	revoked_at BIGINT,
 	reason BIGINT,                       -- RFC 5280 section 5.3.1
+	issuer_told BIGINT,                  -- of the revocation, when
+	tell_at BIGINT,                      -- NULL: there is nothing to tell
+	tell_tries BIGINT NOT NULL DEFAULT 0 CHECK (tell_tries >= 0), -- fence
 	created BIGINT NOT NULL,
-	UNIQUE (issuer, serial),
+	UNIQUE (serial, issuer),
 	CHECK ((status = 'revoked') = (revoked_at IS NOT NULL)),
 	CHECK (not_before <= not_after)
 );
 CREATE INDEX certificates_account ON certificates (account, not_after);
 CREATE INDEX certificates_not_after ON certificates (not_after);
+-- revocations that their issuers are yet to hear of
+CREATE INDEX certificates_tell ON certificates (tell_at)
+	WHERE tell_at IS NOT NULL;
 
 -- Only ever inserted to, in the batch that makes true what it says; old rows
 -- are dropped in bulk. Keys rise with time, so inserts stay on the last page.

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Issuers hear of revocations. The row of the certificate says what is to be
+ * told and when, so nothing is lost when an issuer or this process is gone.
+ *
+ *	pass	which rows are due
+ *	claim	one guarded statement a row: ours for the length of a lease
+ *	tell	the issuer's work; one that keeps no books of its own (the
+ *		local CA publishes what the store holds) needs to hear nothing
+ *	record	told, or due again later
+ *
+ * Two processes may tell an issuer the same, if one was slower than its lease;
+ * to revoke once more does no harm.
+ */
+#include "acme/acme_int.h"
+
+#include "base/when.h"
+#include "log/log.h"
+#include "metrics/metrics.h"
+
+struct telling {
+	LIST_ENTRY(telling) entry; /* acme->telling */
+	struct acme *acme;
+	struct task task; /* its arena holds this struct */
+	struct str id, issuer, serial;
+	int64_t tries; /* the fence, raised by our claim */
+};
+
+static enum step on_due(void *, const struct store_result *);
+static enum step on_claimed(void *, const struct store_result *);
+static void on_told(void *, const struct issuer_result *);
+static enum step on_recorded(void *, const struct store_result *);
+
+static void
+end_telling(struct telling *t)
+{
+	LIST_REMOVE(t, entry);
+	t->acme->ntelling--;
+	task_end(&t->task);
+}
+
+/* ---- which */
+
+void
+acme_tell_issuers(struct acme *acme)
+{
+	struct batch *b;
+
+	if (acme->tell_passing) {
+		acme->tell_again = true;
+		return;
+	}
+	if (acme->ntelling >= ACME_TELLING_MAX)
+		return; /* the next pass has them */
+	acme->tell_passing = true;
+	acme->tell_again = false;
+	task_init(&acme->tell_pass);
+	b = store_new_batch(acme->store, &acme->tell_pass, STR("revocations"));
+	store_add(b, SQL_REVOCATIONS_DUE);
+	store_int(b, ACME_TELLING_MAX - (int64_t)acme->ntelling);
+	(void)store_send_batch(b, on_due, acme);
+}
+
+static void
+claim(struct acme *acme, struct str id, int64_t tries)
+{
+	struct task task;
+	struct telling *t;
+	struct batch *b;
+
+	task_init(&task);
+	t = arena_new(task.arena, struct telling);
+	t->task.arena = task.arena;
+	LIST_INIT(&t->task.ops);
+	t->acme = acme;
+	t->id = str_dup(t->task.arena, id);
+	LIST_INSERT_HEAD(&acme->telling, t, entry);
+	acme->ntelling++;
+	b = store_new_batch(acme->store, &t->task, t->id);
+	store_add(b, SQL_REVOCATION_CLAIM);
+	store_str(b, t->id);
+	store_int(b, tries);
+	store_int(b, acme->setup->conf->lease);
+	store_require(b);
+	(void)store_send_batch(b, on_claimed, t);
+}
+
+static enum step
+on_due(void *arg, const struct store_result *r)
+{
+	struct acme *acme = arg;
+	size_t n = r->status == STORE_OK ? store_nrows(r, 0) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		claim(acme, store_get_str(r, 0, i, REVOCATIONS_DUE_ID),
+		    store_get_int(r, 0, i, REVOCATIONS_DUE_TELL_TRIES));
+	acme->tell_passing = false;
+	task_end(&acme->tell_pass);
+	if (acme->tell_again)
+		acme_tell_issuers(acme);
+	return STEP_DONE;
+}
+
+/* ---- tell and record */
+
+static void
+record(struct telling *t, enum sql sql, int64_t wait)
+{
+	struct batch *b = store_new_batch(t->acme->store, &t->task, t->id);
+
+	store_add(b, sql);
+	store_str(b, t->id);
+	store_int(b, t->tries);
+	if (sql == SQL_REVOCATION_LATER)
+		store_int(b, wait);
+	(void)store_send_batch(b, on_recorded, t);
+}
+
+static void
+record_told(struct telling *t)
+{
+	metrics_count(FAMILY_revocations_told, "told");
+	record(t, SQL_REVOCATION_TOLD, 0);
+}
+
+/* 30 s, doubling with each try to an hour */
+static int64_t
+wait_after(int64_t tries)
+{
+	int64_t wait = 30 * WHEN_SECOND;
+
+	while (--tries > 0 && wait < WHEN_HOUR)
+		wait *= 2;
+	return wait < WHEN_HOUR ? wait : WHEN_HOUR;
+}
+
+static void
+record_failure(struct telling *t, struct str why)
+{
+	int64_t wait = wait_after(t->tries);
+
+	metrics_count(FAMILY_revocations_told, "failed");
+	log_warn("while telling an issuer of a revocation",
+	    LOG_STR("issuer", t->issuer), LOG_STR("serial", t->serial),
+	    LOG_STR("cause", why),
+	    LOG_INT("again_seconds", wait / WHEN_SECOND));
+	record(t, SQL_REVOCATION_LATER, wait);
+}
+
+static enum step
+on_claimed(void *arg, const struct store_result *r)
+{
+	struct telling *t = arg;
+	struct arena *a = t->task.arena;
+	const struct acme_options *o = &t->acme->options;
+	struct issuer *issuer;
+
+	if (r->status != STORE_OK) {
+		end_telling(t); /* another one has it, or the next pass */
+		return STEP_DONE;
+	}
+	t->tries = store_get_int(r, 0, 0, REVOCATION_CLAIM_TELL_TRIES);
+	t->issuer = str_dup(a, store_get_str(r, 0, 0, REVOCATION_CLAIM_ISSUER));
+	t->serial = str_dup(a, store_get_str(r, 0, 0, REVOCATION_CLAIM_SERIAL));
+	issuer = o->find_issuer(o->issuers, t->issuer.p);
+	if (issuer == NULL)
+		record_failure(t, STR("the issuer is not configured any more"));
+	else if (issuer->ops->revoke == NULL)
+		record_told(t);
+	else
+		issuer->ops->revoke(issuer, &t->task, t->serial, on_told, t);
+	return STEP_WAITING;
+}
+
+static void
+on_told(void *arg, const struct issuer_result *r)
+{
+	struct telling *t = arg;
+	const struct problem *pr = r->problem;
+
+	if (pr == NULL)
+		record_told(t);
+	else
+		record_failure(t,
+		    pr->cause != NULL ? str_from(pr->cause) : pr->detail);
+}
+
+/* If it could not be recorded, it is due again when the claim runs out. */
+static enum step
+on_recorded(void *arg, const struct store_result *r)
+{
+	(void)r;
+	end_telling(arg);
+	return STEP_DONE;
+}
+
+void
+tell_stop_all(struct acme *acme)
+{
+	struct telling *t;
+
+	if (acme->tell_passing)
+		task_end(&acme->tell_pass);
+	while ((t = LIST_FIRST(&acme->telling)) != NULL)
+		end_telling(t);
+}
