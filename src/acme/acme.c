@@ -102,6 +102,7 @@ fill_profile(const struct acme *acme, struct acme_setup *s,
 	p->issuer = acme->options.find_issuer(acme->options.issuers,
 	    conf->issuer.p);
 	assert(p->issuer != NULL); /* the config was checked */
+	arena_defer(s->arena, issuer_let_go, issuer_hold(p->issuer));
 	p->base = str_printf(s->arena, STR_FMT "/acme/profile/" STR_FMT,
 	    STR_ARG(s->public_url), STR_ARG(p->name));
 	p->directory = directory_write(s->arena, s, p);

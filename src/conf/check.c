@@ -9,15 +9,14 @@
 #include "base/when.h"
 #include "conf/conf_int.h"
 
-/* The line of an option, or of its section. */
-static int
-line_of(const struct conf_section *at, int option)
+int
+conf_line_of(const struct conf_section *at, int option)
 {
 	return at->lines[option] != 0 ? at->lines[option] : at->line;
 }
 
-static bool
-is_given(const struct conf_section *at, int option)
+bool
+conf_is_given(const struct conf_section *at, int option)
 {
 	return at->lines[option] != 0;
 }
@@ -27,7 +26,7 @@ is_given(const struct conf_section *at, int option)
 static void
 settle_listener(struct conf_listener *s)
 {
-	if (!is_given(&s->at, CONF_AT_LISTENER_tls))
+	if (!conf_is_given(&s->at, CONF_AT_LISTENER_tls))
 		s->tls = s->kind == CONF_LISTENER_ACME &&
 		    s->address.path.p == NULL;
 }
@@ -39,28 +38,29 @@ check_tls(struct conf_loader *l, const struct conf_listener *s)
 
 	if (s->certificate.n != s->key.n)
 		conf_error(l,
-		    line_of(&s->at,
+		    conf_line_of(&s->at,
 			s->certificate.n > 0 ? CONF_AT_LISTENER_certificate :
 					       CONF_AT_LISTENER_key),
 		    "listener %s: %zu files in certificate but %zu in key; "
 		    "each certificate needs its key",
 		    name, s->certificate.n, s->key.n);
 	if (s->names.n > 0 && s->certificate.n > 0)
-		conf_error(l, line_of(&s->at, CONF_AT_LISTENER_names),
+		conf_error(l, conf_line_of(&s->at, CONF_AT_LISTENER_names),
 		    "listener %s: names is for the certificate that the "
 		    "daemon makes, but certificate is given",
 		    name);
 	if (!s->tls &&
 	    (s->certificate.n > 0 || s->names.n > 0 || s->client_ca.n > 0))
-		conf_error(l, line_of(&s->at, CONF_AT_LISTENER_tls),
+		conf_error(l, conf_line_of(&s->at, CONF_AT_LISTENER_tls),
 		    "listener %s: certificate, names and client_ca need "
 		    "tls = yes",
 		    name);
 	if (s->client_auth != CONF_CLIENT_NONE && s->client_ca.n == 0)
-		conf_error(l, line_of(&s->at, CONF_AT_LISTENER_client_auth),
+		conf_error(l,
+		    conf_line_of(&s->at, CONF_AT_LISTENER_client_auth),
 		    "listener %s: client_auth needs client_ca", name);
 	if (s->client_auth == CONF_CLIENT_NONE && s->client_ca.n > 0)
-		conf_error(l, line_of(&s->at, CONF_AT_LISTENER_client_ca),
+		conf_error(l, conf_line_of(&s->at, CONF_AT_LISTENER_client_ca),
 		    "listener %s: client_ca does nothing without client_auth "
 		    "= ask or require",
 		    name);
@@ -75,24 +75,25 @@ check_peers(struct conf_loader *l, const struct conf_listener *s)
 
 	if (wants && !is_unix && s->trusted_proxies.n == 0)
 		conf_error(l,
-		    line_of(&s->at,
+		    conf_line_of(&s->at,
 			s->proxy ? CONF_AT_LISTENER_proxy :
 				   CONF_AT_LISTENER_forwarded),
 		    "listener %s: %s needs trusted_proxies, or anyone could "
 		    "claim any address",
 		    name, s->proxy ? "proxy" : "forwarded");
 	if (!wants && s->trusted_proxies.n > 0)
-		conf_error(l, line_of(&s->at, CONF_AT_LISTENER_trusted_proxies),
+		conf_error(l,
+		    conf_line_of(&s->at, CONF_AT_LISTENER_trusted_proxies),
 		    "listener %s: trusted_proxies does nothing without proxy "
 		    "or forwarded",
 		    name);
 	if (is_unix && s->reuse_port)
-		conf_error(l, line_of(&s->at, CONF_AT_LISTENER_reuse_port),
+		conf_error(l, conf_line_of(&s->at, CONF_AT_LISTENER_reuse_port),
 		    "listener %s: reuse_port is for ports, not for unix "
 		    "sockets",
 		    name);
-	if (!is_unix && is_given(&s->at, CONF_AT_LISTENER_mode))
-		conf_error(l, line_of(&s->at, CONF_AT_LISTENER_mode),
+	if (!is_unix && conf_is_given(&s->at, CONF_AT_LISTENER_mode))
+		conf_error(l, conf_line_of(&s->at, CONF_AT_LISTENER_mode),
 		    "listener %s: mode is for unix sockets only", name);
 }
 
@@ -102,7 +103,7 @@ check_address(struct conf_loader *l, const struct conf_listener *s)
 	const struct conf *c = l->conf;
 
 	if (s->address.text.p == NULL) {
-		if (!is_given(&s->at, CONF_AT_LISTENER_address))
+		if (!conf_is_given(&s->at, CONF_AT_LISTENER_address))
 			conf_error(l, s->at.line,
 			    "listener %s needs an address, for example "
 			    "address = \"127.0.0.1:443\"",
@@ -114,7 +115,8 @@ check_address(struct conf_loader *l, const struct conf_listener *s)
 	for (const struct conf_listener *o = c->listeners; o < s; o++)
 		if (str_eq(o->address.text, s->address.text) &&
 		    !(o->reuse_port && s->reuse_port))
-			conf_error(l, line_of(&s->at, CONF_AT_LISTENER_address),
+			conf_error(l,
+			    conf_line_of(&s->at, CONF_AT_LISTENER_address),
 			    "listener %s: listener %s has this address "
 			    "already",
 			    s->at.name.p, o->at.name.p);
@@ -137,24 +139,6 @@ check_listeners(struct conf_loader *l)
 		conf_error(l, 0,
 		    "no listener of kind acme; for example: listener acme { "
 		    "address = \"127.0.0.1:14000\" }");
-}
-
-/* ---- issuers */
-
-static void
-check_issuer(struct conf_loader *l, const struct conf_issuer *s)
-{
-	if ((s->certificate.n > 0) != (s->key.n > 0))
-		conf_error(l,
-		    line_of(&s->at,
-			s->key.n > 0 ? CONF_AT_ISSUER_key :
-				       CONF_AT_ISSUER_certificate),
-		    "issuer %s: certificate and key need each other; without "
-		    "both the daemon makes a CA of its own",
-		    s->at.name.p);
-	if (s->chain.n > 0 && s->certificate.n == 0)
-		conf_error(l, line_of(&s->at, CONF_AT_ISSUER_chain),
-		    "issuer %s: chain needs certificate and key", s->at.name.p);
 }
 
 /* ---- profiles */
@@ -207,22 +191,23 @@ check_profile(struct conf_loader *l, const struct conf_profile *s)
 		    "profile %s needs an issuer, one of %s", s->at.name.p,
 		    issuers);
 	else if (conf_find_issuer(c, s->issuer) == NULL)
-		conf_error(l, line_of(&s->at, CONF_AT_PROFILE_issuer),
+		conf_error(l, conf_line_of(&s->at, CONF_AT_PROFILE_issuer),
 		    "profile %s: there is no issuer %s; there is %s",
 		    s->at.name.p, conf_shown(l->arena, s->issuer).p, issuers);
 	if (!s->server_auth && !s->client_auth)
-		conf_error(l, line_of(&s->at, CONF_AT_PROFILE_server_auth),
+		conf_error(l, conf_line_of(&s->at, CONF_AT_PROFILE_server_auth),
 		    "profile %s: a certificate is for servers (server_auth), "
 		    "clients (client_auth) or both",
 		    s->at.name.p);
 	/* what this version cannot do yet */
 	if (s->auth_mode == CONF_AUTH_CHALLENGE)
-		conf_error(l, line_of(&s->at, CONF_AT_PROFILE_auth_mode),
+		conf_error(l, conf_line_of(&s->at, CONF_AT_PROFILE_auth_mode),
 		    "profile %s: this version cannot validate challenges yet; "
 		    "only auth_mode = trust_authenticated works",
 		    s->at.name.p);
 	if (s->eab_required)
-		conf_error(l, line_of(&s->at, CONF_AT_PROFILE_eab_required),
+		conf_error(l,
+		    conf_line_of(&s->at, CONF_AT_PROFILE_eab_required),
 		    "profile %s: this version cannot enforce external account "
 		    "bindings yet; restrict the profile by allowed_suffixes "
 		    "or allowed_cidrs instead",
@@ -236,10 +221,11 @@ check_default_profile(struct conf_loader *l)
 
 	if (conf_find_profile(c, c->default_profile) != NULL)
 		return;
-	if (c->nprofiles == 1 && !is_given(&c->at, CONF_AT_TOP_default_profile))
+	if (c->nprofiles == 1 &&
+	    !conf_is_given(&c->at, CONF_AT_TOP_default_profile))
 		c->default_profile = c->profiles[0].at.name;
 	else if (c->nprofiles > 0)
-		conf_error(l, line_of(&c->at, CONF_AT_TOP_default_profile),
+		conf_error(l, conf_line_of(&c->at, CONF_AT_TOP_default_profile),
 		    "default_profile: there is no profile %s; there is %s",
 		    conf_shown(l->arena, c->default_profile).p,
 		    list_names(l, &c->profiles[0].at, c->nprofiles,
@@ -287,14 +273,14 @@ check_open(struct conf_loader *l, const struct conf_profile *s)
 
 	if (s->auth_mode != CONF_AUTH_TRUST || s->eab_required || bounded) {
 		if (s->open)
-			conf_warn(l, line_of(&s->at, CONF_AT_PROFILE_open),
+			conf_warn(l, conf_line_of(&s->at, CONF_AT_PROFILE_open),
 			    "profile %s: open does nothing: the profile is "
 			    "not open",
 			    s->at.name.p);
 		return;
 	}
 	if (s->open)
-		conf_warn(l, line_of(&s->at, CONF_AT_PROFILE_open),
+		conf_warn(l, conf_line_of(&s->at, CONF_AT_PROFILE_open),
 		    "profile %s is open: whoever reaches this server gets a "
 		    "certificate for any name",
 		    s->at.name.p);
@@ -318,7 +304,7 @@ check_public_url(struct conf_loader *l)
 	for (size_t i = 0; i < c->nlisteners; i++)
 		if (c->listeners[i].proxy || c->listeners[i].forwarded)
 			return;
-	conf_warn(l, line_of(&c->at, CONF_AT_TOP_public_url),
+	conf_warn(l, conf_line_of(&c->at, CONF_AT_TOP_public_url),
 	    "public_url: no listener has trusted_proxies; if a balancer "
 	    "stands before this server, all clients share its address");
 }
@@ -329,9 +315,36 @@ check_replicas(struct conf_loader *l)
 	const struct conf *c = l->conf;
 
 	if (c->replicas && str_starts(c->store.url, STR("sqlite:")))
-		conf_error(l, line_of(&c->at, CONF_AT_TOP_replicas),
+		conf_error(l, conf_line_of(&c->at, CONF_AT_TOP_replicas),
 		    "replicas: SQLite has room for one process; several need "
 		    "a store with url = \"postgresql://...\"");
+}
+
+static void
+check_dns(struct conf_loader *l)
+{
+	const struct conf_dns *s = &l->conf->dns;
+
+	if (s->recurse && s->servers.n > 0)
+		conf_error(l, conf_line_of(&s->at, CONF_AT_DNS_recurse),
+		    "dns: recurse asks the authoritative servers, servers "
+		    "asks others; only one of them can be");
+}
+
+/* A client must have its answer before its request is given up. */
+static void
+settle_finalize_wait(struct conf_loader *l)
+{
+	struct conf *c = l->conf;
+	int64_t most = c->http.request_timeout / 2;
+
+	if (c->finalize_wait <= most)
+		return;
+	if (conf_is_given(&c->at, CONF_AT_TOP_finalize_wait))
+		conf_error(l, conf_line_of(&c->at, CONF_AT_TOP_finalize_wait),
+		    "finalize_wait: at most half of http request_timeout will "
+		    "do");
+	c->finalize_wait = most;
 }
 
 void
@@ -341,8 +354,9 @@ conf_check(struct conf_loader *l)
 
 	check_replicas(l);
 	check_listeners(l);
-	for (size_t i = 0; i < c->nissuers; i++)
-		check_issuer(l, &c->issuers[i]);
+	conf_check_issuers(l);
+	check_dns(l);
+	settle_finalize_wait(l);
 	for (size_t i = 0; i < c->nprofiles; i++) {
 		settle_profile(l, (struct conf_profile *)&c->profiles[i]);
 		check_profile(l, &c->profiles[i]);

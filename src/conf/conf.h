@@ -46,6 +46,11 @@ struct conf_address {
 	unsigned port;
 };
 
+struct conf_servers {
+	const struct conf_address *v; /* IP addresses, each with a port */
+	size_t n;
+};
+
 /*
  * http or https, without a user. A BASE_URL has neither query nor fragment
  * and is made canonical: no slash at the end, no default port.
@@ -73,7 +78,7 @@ enum conf_client_auth {
 	CONF_CLIENT_ASK,     /* may have none, but a good one if any */
 	CONF_CLIENT_REQUIRE, /* no handshake without */
 };
-enum conf_issuer_type { CONF_ISSUER_LOCAL };
+enum conf_issuer_type { CONF_ISSUER_LOCAL, CONF_ISSUER_VAULT };
 enum conf_limit_backend { CONF_LIMITS_MEMORY, CONF_LIMITS_REDIS };
 enum conf_on_error {
 	CONF_ON_ERROR_LOCAL,
@@ -112,6 +117,7 @@ enum conf_key_type {
 #define CONF_TYPE_DURATION int64_t	/* microseconds */
 #define CONF_TYPE_MODE unsigned
 #define CONF_TYPE_ADDRESS struct conf_address
+#define CONF_TYPE_SERVERS struct conf_servers
 #define CONF_TYPE_URL struct conf_url
 #define CONF_TYPE_BASE_URL struct conf_url
 #define CONF_TYPE_DOMAINS struct conf_list	/* lower case, no leading dot */
@@ -161,6 +167,11 @@ struct conf_redis {
 #include "conf/redis.def"
 };
 
+struct conf_dns {
+	struct conf_section at;
+#include "conf/dns.def"
+};
+
 struct conf_listener {
 	struct conf_section at;
 #include "conf/listener.def"
@@ -184,6 +195,7 @@ struct conf {
 	struct conf_http http;
 	struct conf_limits limits;
 	struct conf_redis redis;
+	struct conf_dns dns;
 	const struct conf_listener *listeners; /* at least one of kind acme */
 	size_t nlisteners;
 	const struct conf_issuer *issuers; /* at least one */

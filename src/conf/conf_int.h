@@ -28,6 +28,7 @@ enum conf_type {
 	CONF_DURATION,
 	CONF_MODE,
 	CONF_ADDRESS,
+	CONF_SERVERS,
 	CONF_URL,
 	CONF_BASE_URL,
 	CONF_DOMAINS,
@@ -63,6 +64,7 @@ enum conf_kind_id {
 	CONF_HTTP,
 	CONF_LIMITS,
 	CONF_REDIS,
+	CONF_DNS,
 	CONF_LISTENER,
 	CONF_ISSUER,
 	CONF_PROFILE,
@@ -85,6 +87,11 @@ extern const struct conf_kind conf_kinds[CONF_KIND_COUNT];
 #define CONF(type, name, def, min, max, when, help) CONF_AT_TOP_##name,
 enum {
 #include "conf/top.def"
+};
+#undef CONF
+#define CONF(type, name, def, min, max, when, help) CONF_AT_DNS_##name,
+enum {
+#include "conf/dns.def"
 };
 #undef CONF
 #define CONF(type, name, def, min, max, when, help) CONF_AT_LISTENER_##name,
@@ -141,6 +148,8 @@ void conf_print_list(struct buf *, const struct str *v, size_t n);
 /* The types of value_net.c. */
 bool conf_parse_address(struct conf_value *, void *);
 void conf_print_address(struct buf *, const void *);
+bool conf_parse_servers(struct conf_value *, void *);
+void conf_print_servers(struct buf *, const void *);
 bool conf_parse_url(struct conf_value *, void *);
 bool conf_parse_base_url(struct conf_value *, void *);
 void conf_print_url(struct buf *, const void *);
@@ -197,6 +206,14 @@ bool conf_read_text(struct conf_loader *, const char *path);
 bool conf_scan_text(struct conf_loader *);
 void conf_parse_text(struct conf_loader *);
 void conf_check(struct conf_loader *);
+
+/* The line of an option, or of its section; was it given at all? */
+int conf_line_of(const struct conf_section *, int option);
+bool conf_is_given(const struct conf_section *, int option);
+
+/* check_issuer.c: the options of each type of issuer, and who makes our own
+ * certificates. */
+void conf_check_issuers(struct conf_loader *);
 
 /* The one of n names that s may have been meant for, or NULL. */
 const char *conf_suggest(struct str s, const char *const *names, size_t n);

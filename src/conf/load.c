@@ -299,6 +299,7 @@ load_all(struct conf_loader *l)
 	load_single(l, CONF_HTTP, &c->http);
 	load_single(l, CONF_LIMITS, &c->limits);
 	load_single(l, CONF_REDIS, &c->redis);
+	load_single(l, CONF_DNS, &c->dns);
 	c->listeners = load_named(l, CONF_LISTENER, NULL, &c->nlisteners);
 	c->issuers = load_named(l, CONF_ISSUER, "local", &c->nissuers);
 	c->profiles = load_named(l, CONF_PROFILE, "default", &c->nprofiles);

@@ -45,6 +45,13 @@ static const struct conf_row redis_rows[] = {
 #undef CONF
 };
 
+static const struct conf_row dns_rows[] = {
+#define CONF(type, name, def, min, max, when, help)                            \
+	ROW(struct conf_dns, type, name, def, min, max, when, help),
+#include "conf/dns.def"
+#undef CONF
+};
+
 static const struct conf_row listener_rows[] = {
 #define CONF(type, name, def, min, max, when, help)                            \
 	ROW(struct conf_listener, type, name, def, min, max, when, help),
@@ -84,6 +91,9 @@ const struct conf_kind conf_kinds[CONF_KIND_COUNT] = {
 	[CONF_REDIS] = { .name = "redis",
 	    ROWS(redis_rows),
 	    .size = sizeof(struct conf_redis) },
+	[CONF_DNS] = { .name = "dns",
+	    ROWS(dns_rows),
+	    .size = sizeof(struct conf_dns) },
 	[CONF_LISTENER] = { .name = "listener",
 	    ROWS(listener_rows),
 	    .size = sizeof(struct conf_listener),
@@ -108,6 +118,7 @@ conf_each_section(const struct conf *c,
 	fn(arg, &conf_kinds[CONF_HTTP], &c->http);
 	fn(arg, &conf_kinds[CONF_LIMITS], &c->limits);
 	fn(arg, &conf_kinds[CONF_REDIS], &c->redis);
+	fn(arg, &conf_kinds[CONF_DNS], &c->dns);
 	for (size_t i = 0; i < c->nlisteners; i++)
 		fn(arg, &conf_kinds[CONF_LISTENER], &c->listeners[i]);
 	for (size_t i = 0; i < c->nissuers; i++)

@@ -371,7 +371,7 @@ static const char *const log_formats[] = { "logfmt", "json", NULL };
 static const char *const log_sinks[] = { "stderr", "syslog", NULL };
 static const char *const listener_kinds[] = { "acme", "status", NULL };
 static const char *const client_auths[] = { "none", "ask", "require", NULL };
-static const char *const issuer_types[] = { "local", NULL };
+static const char *const issuer_types[] = { "local", "vault", NULL };
 static const char *const auth_modes[] = { "trust_authenticated", "challenge",
 	NULL };
 static const char *const limit_backends[] = { "memory", "redis", NULL };
@@ -480,6 +480,7 @@ const struct conf_type_ops conf_types[CONF_TYPE_COUNT] = {
 	[CONF_DURATION] = { false, parse_duration, print_duration },
 	[CONF_MODE] = { false, parse_mode, print_mode },
 	[CONF_ADDRESS] = { false, conf_parse_address, conf_print_address },
+	[CONF_SERVERS] = { true, conf_parse_servers, conf_print_servers },
 	[CONF_URL] = { false, conf_parse_url, conf_print_url },
 	[CONF_BASE_URL] = { false, conf_parse_base_url, conf_print_url },
 	[CONF_DOMAINS] = { true, conf_parse_domains, print_list },

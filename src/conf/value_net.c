@@ -83,6 +83,68 @@ conf_print_address(struct buf *b, const void *field)
 		conf_print_quoted(b, a->text);
 }
 
+/* ---- servers: addresses with a port, 53 if none is said */
+
+static bool
+read_server(struct conf_value *v, struct conf_address *out)
+{
+	struct conf_value one = { .arena = v->arena,
+		.row = v->row,
+		.v = &v->v[v->bad],
+		.n = 1 };
+	struct addr addr;
+	struct str text;
+
+	if (addr_parse(v->v[v->bad], &addr)) {
+		text = addr_text(v->arena, addr);
+		out->addr = addr;
+		out->port = 53;
+		out->text = str_printf(v->arena,
+		    addr.len == 16 ? "[" STR_FMT "]:53" : STR_FMT ":53",
+		    STR_ARG(text));
+		return true;
+	}
+	return conf_parse_address(&one, out) && out->path.p == NULL &&
+	    out->port != 0;
+}
+
+bool
+conf_parse_servers(struct conf_value *v, void *field)
+{
+	struct conf_address *all = arena_array(v->arena, struct conf_address,
+	    v->n);
+	uint64_t max = UINT64_MAX;
+
+	(void)str_u64(str_from(v->row->max), &max);
+	for (v->bad = 0; v->bad < v->n; v->bad++) {
+		if (v->bad == max)
+			return conf_bad(v,
+			    "is one too many; at most %" PRIu64 " will do",
+			    max);
+		if (!read_server(v, &all[v->bad]))
+			return conf_bad(v,
+			    "must be an IP address, with a port if it is not "
+			    "53, for example 192.0.2.53 or "
+			    "[2001:db8::53]:5353");
+	}
+	*(struct conf_servers *)field = (struct conf_servers){ .v = all,
+		.n = v->n };
+	return true;
+}
+
+void
+conf_print_servers(struct buf *b, const void *field)
+{
+	const struct conf_servers *list = field;
+	struct arena *a = arena_create();
+	struct str *texts = arena_array(a, struct str, list->n);
+
+	for (size_t i = 0; i < list->n; i++)
+		texts[i] = list->v[i].text;
+	conf_print_list(b, texts, list->n);
+	arena_destroy(a);
+}
+
 /* ---- names */
 
 static bool

@@ -16,6 +16,8 @@
 #include "acme/acme.h"
 #include "admin/admin.h"
 #include "conf/conf.h"
+#include "dns/dns.h"
+#include "fetch/fetch.h"
 #include "http/http.h"
 #include "issuer/issuer.h"
 #include "jobs/jobs.h"
@@ -56,6 +58,8 @@ struct daemon {
 	struct str public_url;
 	struct loop *loop;
 	struct store *store;
+	struct dns *dns;
+	struct fetch *fetch; /* outlives the issuers */
 	struct issuer **issuers;
 	size_t nissuers;
 	struct redis *redis; /* NULL: none */
@@ -94,9 +98,30 @@ bool daemon_start(struct daemon *, struct arena *conf_arena, const char **why);
 void daemon_fail(struct daemon *, enum daemon_exit, const char *what,
     const char *why);
 void daemon_stop(struct daemon *);
+
+/* outbound.c: dns and fetch */
+bool outbound_make(struct daemon *, const char **why);
+void outbound_free(struct daemon *);
+
+/* issuers.c */
+bool issuers_make(struct daemon *, const char **why);
+void issuers_start(struct daemon *);
+void issuers_free(struct daemon *);
 struct issuer *daemon_find_issuer(void *daemon, const char *name);
-struct issuer_local_options daemon_issuer_options(struct arena *,
-    const struct daemon *, const struct conf *, const struct conf_issuer *);
+/* The first local one, which signs for our own listeners; NULL: none. */
+struct issuer *issuers_local(const struct daemon *);
+/*
+ * A reload: prepare all, which may fail and then has changed nothing; then
+ * replace, or drop what was prepared.
+ */
+bool issuers_prepare(struct daemon *, const struct conf *next, struct arena *,
+    struct issuer ***fresh, const char **why);
+void issuers_replace(struct daemon *, const struct conf *next, struct arena *,
+    struct issuer **fresh);
+void issuers_drop(struct daemon *, struct issuer **fresh);
+/* What replicas must agree on; the result is of that batch. NULL: they do. */
+void issuers_put_keys(struct daemon *, struct batch *);
+const char *issuers_check_keys(struct daemon *, const struct store_result *);
 
 /* listen.c */
 bool daemon_make_listeners(struct daemon *, const char **why);

@@ -142,7 +142,8 @@ static bool
 needs_own_ca(const struct conf *c)
 {
 	for (size_t i = 0; i < c->nissuers; i++)
-		if (c->issuers[i].certificate.n == 0)
+		if (c->issuers[i].type == CONF_ISSUER_LOCAL &&
+		    c->issuers[i].certificate.n == 0)
 			return true;
 	return false;
 }
@@ -246,8 +247,8 @@ free_all(struct daemon *d)
 	fleet_free(d);
 	admin_free(d->admin);
 	daemon_free_listeners(d);
-	for (size_t i = 0; i < d->nissuers; i++)
-		issuer_free(d->issuers[i]);
+	issuers_free(d);
+	outbound_free(d);
 	store_free(d->store);
 	loop_signal_free(d->sigterm);
 	loop_signal_free(d->sigint);

@@ -64,18 +64,13 @@ check_changes(struct daemon *d, struct arena *a, const struct conf *next,
 }
 
 static void
-apply(struct daemon *d, struct arena *holder, const struct conf *next)
+apply(struct daemon *d, struct arena *holder, const struct conf *next,
+    struct issuer **fresh)
 {
-	struct issuer_local_options o;
-
 	for (size_t i = 0; i < d->nlisteners; i++)
 		d->listeners[i].conf = conf_find_listener(next,
 		    d->listeners[i].conf->at.name);
-	for (size_t i = 0; i < d->nissuers; i++) {
-		o = daemon_issuer_options(holder, d, next,
-		    conf_find_issuer(next, str_from(d->issuers[i]->name)));
-		issuer_local_set(d->issuers[i], &o);
-	}
+	issuers_replace(d, next, holder, fresh);
 	d->conf = next;
 	/* last: it may let go of the configuration before */
 	acme_configure(d->acme, holder, next, d->public_url);
@@ -96,6 +91,7 @@ reload(struct daemon *d, struct arena *a, struct arena *holder,
     struct conf_errors *e, struct buf *changes)
 {
 	const struct conf *next;
+	struct issuer **fresh;
 	const char *why;
 
 	if (d->options.config == NULL) {
@@ -108,11 +104,16 @@ reload(struct daemon *d, struct arena *a, struct arena *holder,
 		return false;
 	if (!check_changes(d, a, next, e, changes))
 		return false;
-	if (!daemon_reload_tls(d, next, holder, &why)) {
+	if (!issuers_prepare(d, next, holder, &fresh, &why)) {
 		add_error(a, e, str_from(why));
 		return false;
 	}
-	apply(d, holder, next);
+	if (!daemon_reload_tls(d, next, holder, &why)) {
+		add_error(a, e, str_from(why));
+		issuers_drop(d, fresh);
+		return false;
+	}
+	apply(d, holder, next, fresh);
 	return true;
 }
 

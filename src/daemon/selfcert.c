@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Certificates for the daemon's own listeners, from its own first issuer,
+ * Certificates for the daemon's own listeners, from its own first local issuer,
  * where the configuration names none. The key lives in memory only. As
  * everything that is signed, the certificate is known to the store first: an
  * audit row with serial and names. Made anew when a third of its life is left.
@@ -132,7 +132,7 @@ start_one(struct daemon *d, struct daemon_listener *l,
 	arena_defer(a, free_key, s->key);
 	gather_names(s);
 	if (s->names.ndns + s->names.nips == 0 ||
-	    !issuer_plan_validity(d->issuers[0], loop_wall(d->loop),
+	    !issuer_plan_validity(issuers_local(d), loop_wall(d->loop),
 		SELF_DAYS * WHEN_DAY, &begin, &end)) {
 		finish(s,
 		    s->names.ndns + s->names.nips == 0 ?
@@ -166,7 +166,7 @@ static enum step
 on_recorded(void *arg, const struct store_result *r)
 {
 	struct selfcert *s = arg;
-	struct issuer *issuer = s->d->issuers[0];
+	struct issuer *issuer = issuers_local(s->d);
 
 	if (r->status != STORE_OK) {
 		finish(s,

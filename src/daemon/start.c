@@ -9,10 +9,8 @@
 
 #include <assert.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "base/hex.h"
 #include "base/when.h"
 #include "log/log.h"
 
@@ -21,59 +19,6 @@ static enum step on_agreed(void *, const struct store_result *);
 static void share(struct daemon *);
 static void make_certificates(struct daemon *);
 static void go(struct daemon *);
-
-/* ---- issuers */
-
-struct issuer *
-daemon_find_issuer(void *arg, const char *name)
-{
-	struct daemon *d = arg;
-
-	if (name == NULL || name[0] == '\0')
-		return d->issuers[0];
-	for (size_t i = 0; i < d->nissuers; i++)
-		if (strcmp(d->issuers[i]->name, name) == 0)
-			return d->issuers[i];
-	return NULL;
-}
-
-struct issuer_local_options
-daemon_issuer_options(struct arena *a, const struct daemon *d,
-    const struct conf *c, const struct conf_issuer *ci)
-{
-	struct ca_paths own = ca_paths_of(a, c);
-	bool given = ci->certificate.n > 0;
-
-	return (struct issuer_local_options){
-		.name = ci->at.name.p,
-		.loop = d->loop,
-		.cert_file = given ? ci->certificate.p : own.certificate,
-		.key_file = given ? ci->key.p : own.key,
-		.chain_file = given ? (ci->chain.n > 0 ? ci->chain.p : NULL) :
-				      own.root,
-		.backdate = ci->backdate,
-		.ocsp_url = ci->ocsp_url.text.p,
-		.ca_issuers_url = ci->ca_issuers_url.text.p,
-		.crl_url = ci->crl_url.text.p,
-	};
-}
-
-static bool
-make_issuers(struct daemon *d, const char **why)
-{
-	const struct conf *c = d->conf;
-	struct issuer_local_options o;
-
-	d->issuers = arena_array(d->arena, struct issuer *, c->nissuers);
-	for (size_t i = 0; i < c->nissuers; i++) {
-		o = daemon_issuer_options(d->arena, d, c, &c->issuers[i]);
-		d->issuers[i] = issuer_local_new(&o, d->arena, why);
-		if (d->issuers[i] == NULL)
-			return false;
-		d->nissuers++;
-	}
-	return true;
-}
 
 /* ---- the public URL */
 
@@ -204,7 +149,7 @@ daemon_start(struct daemon *d, struct arena *conf_arena, const char **why)
 	if (!make_store(d, why))
 		return false;
 	d->exit = EXIT_CONFIG;
-	if (!make_issuers(d, why))
+	if (!outbound_make(d, why) || !issuers_make(d, why))
 		return false;
 	if (!fleet_make(d, why))
 		return false;
@@ -239,38 +184,18 @@ daemon_fail(struct daemon *d, enum daemon_exit code, const char *what,
 	loop_stop(d->loop);
 }
 
-/*
- * Every replica must sign with the same key: the first one writes its hash,
- * all compare. One batch: an insert and a read for each issuer.
- */
-static struct str
-issuer_meta_key(struct arena *a, const struct issuer *issuer)
-{
-	return str_printf(a, "issuer.%s.spki", issuer->name);
-}
-
-static struct str
-issuer_hash(struct arena *a, const struct issuer *issuer)
-{
-	return hex_encode(a, str_make(issuer_local_ca(issuer)->spki_hash, 32));
-}
-
 static void
 agree_on_issuers(struct daemon *d)
 {
 	struct batch *b;
 
 	task_init(&d->starting);
-	b = store_new_batch(d->store, &d->starting, STR("daemon"));
-	for (size_t i = 0; i < d->nissuers; i++) {
-		struct arena *a = d->starting.arena;
-
-		store_add(b, SQL_META_INSERT);
-		store_str(b, issuer_meta_key(a, d->issuers[i]));
-		store_str(b, issuer_hash(a, d->issuers[i]));
-		store_add(b, SQL_META_GET);
-		store_str(b, issuer_meta_key(a, d->issuers[i]));
+	if (issuers_local(d) == NULL) {
+		single_start(d, share);
+		return;
 	}
+	b = store_new_batch(d->store, &d->starting, STR("daemon"));
+	issuers_put_keys(d, b);
 	(void)store_send_batch(b, on_agreed, d);
 }
 
@@ -278,7 +203,7 @@ static enum step
 on_agreed(void *arg, const struct store_result *r)
 {
 	struct daemon *d = arg;
-	struct arena *a = d->starting.arena;
+	const char *why;
 
 	if (r->status != STORE_OK) {
 		daemon_fail(d, EXIT_STORE, "cannot use the store",
@@ -287,20 +212,9 @@ on_agreed(void *arg, const struct store_result *r)
 			"it does not answer");
 		return STEP_DONE;
 	}
-	for (size_t i = 0; i < d->nissuers; i++) {
-		unsigned get = (unsigned)i * 2 + 1;
-
-		if (!str_eq(store_get_str(r, get, 0, META_GET_VALUE),
-			issuer_hash(a, d->issuers[i]))) {
-			daemon_fail(d, EXIT_CONFIG, "cannot start",
-			    str_printf(a,
-				"the key of issuer %s is not the one "
-				"that other processes on this store sign with; "
-				"give it the same key file, or another name",
-				d->issuers[i]->name)
-				.p);
-			return STEP_DONE;
-		}
+	if ((why = issuers_check_keys(d, r)) != NULL) {
+		daemon_fail(d, EXIT_CONFIG, "cannot start", why);
+		return STEP_DONE;
 	}
 	single_start(d, share);
 	return STEP_DONE;
@@ -354,6 +268,7 @@ go(struct daemon *d)
 		daemon_fail(d, EXIT_LISTEN, "cannot listen", why);
 		return;
 	}
+	issuers_start(d);
 	d->jobs = jobs_start(d->loop, d->store, d->acme,
 	    &(struct jobs_intervals){ .recovery = d->conf->recovery_interval,
 		.gc = d->conf->gc_interval });

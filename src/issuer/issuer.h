@@ -93,7 +93,15 @@ struct issuer_ops {
 struct issuer {
 	const struct issuer_ops *ops;
 	char name[64];
+	unsigned refs; /* 1 when it is made: its owner's */
 };
+
+/*
+ * An issuer may be replaced while others still point at it: they hold it
+ * until they let it go. One that is stopped refuses what it is asked.
+ */
+struct issuer *issuer_hold(struct issuer *);
+void issuer_let_go(void *issuer);
 
 /* ---- the local CA */
 
@@ -157,7 +165,10 @@ struct issuer_vault_options {
 struct issuer *issuer_vault_new(const struct issuer_vault_options *,
     struct arena *, const char **why);
 
-/* Stop and free. NULL is fine. */
+/* Do both have the same options and CAs, and read the same token file? */
+bool issuer_vault_is_same(const struct issuer *, const struct issuer *);
+
+/* Its owner's end: stop, and free once nobody holds it. NULL is fine. */
 void issuer_free(struct issuer *);
 
 #endif

@@ -176,6 +176,7 @@ issuer_local_new(const struct issuer_local_options *o, struct arena *a,
 		abort();
 	l->arena = arena_create();
 	l->issuer.ops = &local_ops;
+	l->issuer.refs = 1;
 	l->loop = o->loop;
 	issuer_local_set(&l->issuer, o);
 	strncpy(l->issuer.name, o->name, sizeof(l->issuer.name) - 1);
@@ -214,14 +215,4 @@ issuer_plan_validity(const struct issuer *issuer, int64_t now, int64_t lifetime,
 	*not_before = begin;
 	*not_after = end;
 	return end > now;
-}
-
-void
-issuer_free(struct issuer *issuer)
-{
-	if (issuer == NULL)
-		return;
-	if (issuer->ops->stop != NULL)
-		issuer->ops->stop(issuer);
-	issuer->ops->free(issuer);
 }

@@ -524,6 +524,7 @@ issuer_vault_new(const struct issuer_vault_options *o, struct arena *a,
 	v->arena = own;
 	v->loop = o->loop;
 	v->issuer.ops = &vault_ops;
+	v->issuer.refs = 1;
 	v->stopped = true;
 	strncpy(v->issuer.name, o->name, sizeof(v->issuer.name) - 1);
 	LIST_INIT(&v->works);
@@ -533,4 +534,20 @@ issuer_vault_new(const struct issuer_vault_options *o, struct arena *a,
 		return NULL;
 	}
 	return &v->issuer;
+}
+
+bool
+issuer_vault_is_same(const struct issuer *one, const struct issuer *other)
+{
+	const struct vault *a = (const struct vault *)(const void *)one;
+	const struct vault *b = (const struct vault *)(const void *)other;
+
+	return str_eq(a->client.base, b->client.base) &&
+	    str_eq(a->client.namespace, b->client.namespace) &&
+	    str_eq(a->client.ca_pem, b->client.ca_pem) &&
+	    str_eq(a->mount, b->mount) && str_eq(a->role, b->role) &&
+	    strcmp(vault_token_path(a->token), vault_token_path(b->token)) ==
+	    0 &&
+	    a->ttl == b->ttl && a->backdate == b->backdate &&
+	    a->timeout == b->timeout && a->running_max == b->running_max;
 }

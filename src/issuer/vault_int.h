@@ -91,6 +91,9 @@ void vault_token_stop(struct vault_token *);
  */
 struct str vault_token_get(struct vault_token *);
 
+/* The file that it is read from. */
+const char *vault_token_path(const struct vault_token *);
+
 /* Seconds until a token with this TTL is renewed: half of it, 5 at least. */
 int64_t vault_renew_after(int64_t ttl);
 

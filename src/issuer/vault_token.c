@@ -344,6 +344,12 @@ vault_token_get(struct vault_token *t)
 	return t->n > 0 ? str_make(t->text, t->n) : STR_NONE;
 }
 
+const char *
+vault_token_path(const struct vault_token *t)
+{
+	return t->file.path;
+}
+
 /* ---- start and stop */
 
 void

@@ -142,6 +142,134 @@ wants_issuers_to_be_whole(void **state)
 	    "error: f:2: issuer i: chain needs certificate and key\n");
 }
 
+#define VAULT                                                                  \
+	ACME "issuer own { }\nissuer v { type = vault role = r\n"              \
+	     "address = \"https://v.example:8200/\" token_file = /t\n"
+#define USES_V "}\nprofile p { issuer = v allowed_suffixes = a }\n"
+
+static void
+wants_a_vault_issuer_to_be_whole(void **state)
+{
+	struct try *t = *state;
+	const struct conf *c = try_good(t, VAULT USES_V);
+
+	assert_int_equal(c->issuers[1].type, CONF_ISSUER_VAULT);
+	assert_str(c->issuers[1].address.text, "https://v.example:8200");
+	assert_str(c->issuers[1].mount, "pki");
+	assert_int_equal(c->issuers[1].backdate, 30000000);
+	assert_int_equal(c->issuers[0].backdate, 3600000000);
+	c = try_good(t, VAULT "backdate = 2m mount = \"a/b\"" USES_V);
+	assert_int_equal(c->issuers[1].backdate, 120000000);
+	try_bad(t,
+	    ACME "issuer l { }\nissuer v { type = vault }\n"
+		 "profile p { issuer = l }",
+	    "error: f:3: issuer v: type = vault needs address, role and "
+	    "token_file\n");
+	try_bad(t, VAULT "mount = \"a//b?\"" USES_V,
+	    "error: f:5: issuer v: mount = \"a//b?\" has a character that is "
+	    "not a letter, a digit or one of -_./ (inside)\n");
+	try_bad(t, VAULT "role = \"a/b\"" USES_V,
+	    "error: f:5: option role is given twice, first in line 3\n");
+	try_bad(t, VAULT "namespace = \"../x\"" USES_V,
+	    "error: f:5: issuer v: namespace = \"../x\" has a character that "
+	    "is not a letter, a digit or one of -_./ (inside)\n");
+}
+
+static void
+tells_options_of_the_other_type(void **state)
+{
+	struct try *t = *state;
+
+	try_bad(t, ACME "issuer i {\nrole = r\nttl = 1d\nmax_requests = 3 }",
+	    "error: f:3: issuer i: role is an option of type = vault, but this "
+	    "issuer is of type local\n"
+	    "error: f:4: issuer i: ttl is an option of type = vault, but this "
+	    "issuer is of type local\n"
+	    "error: f:5: issuer i: max_requests is an option of type = vault, "
+	    "but this issuer is of type local\n");
+	try_bad(t, VAULT FILES "\ncrl_url = \"http://a/b\"" USES_V,
+	    "error: f:5: issuer v: certificate is an option of type = local, "
+	    "but this issuer is of type vault\n"
+	    "error: f:5: issuer v: key is an option of type = local, but this "
+	    "issuer is of type vault\n"
+	    "error: f:6: issuer v: crl_url is an option of type = local, but "
+	    "this issuer is of type vault\n");
+}
+
+static void
+wants_vault_to_be_reached_by_https(void **state)
+{
+	struct try *t = *state;
+
+	(void)try_load(t,
+	    ACME "issuer own { }\nissuer v { type = vault role = r\n"
+		 "address = \"http://10.0.0.1:8200\" token_file = /t\n" USES_V);
+	assert_non_null(strstr(try_messages(t),
+	    "warning: f:4: issuer v: the token crosses the network "
+	    "unprotected: use https"));
+	(void)try_good(t,
+	    ACME "issuer own { }\nissuer v { type = vault role = r\n"
+		 "address = \"http://[::1]:8200\" token_file = /t\n" USES_V);
+	assert_null(strstr(try_messages(t), "https"));
+	try_bad(t,
+	    ACME "issuer own { }\nissuer v { type = vault role = r\n"
+		 "address = \"http://localhost\" token_file = /t\n"
+		 "ca_file = /etc/passwd" USES_V,
+	    "error: f:5: issuer v: ca_file does nothing without https in "
+	    "address\n");
+}
+
+static void
+wants_a_local_issuer_for_its_own_certificates(void **state)
+{
+	struct try *t = *state;
+	static const char vault[] = "issuer v { type = vault role = r\n"
+				    "address = \"https://v.example\"\n"
+				    "token_file = /t }\n";
+
+	try_bad(t, str_printf(t->arena, ACME "%s", vault).p,
+	    "error: f:1: listener acme: no issuer is local, so the daemon "
+	    "cannot make a certificate for this listener: give it certificate "
+	    "and key, or tls = no, or add an issuer of type local\n");
+	(void)try_good(t, str_printf(t->arena, WITH("tls = no") "%s", vault).p);
+	(void)try_good(t, str_printf(t->arena, WITH(FILES) "%s", vault).p);
+}
+
+static void
+wants_finalize_to_answer_in_time(void **state)
+{
+	struct try *t = *state;
+
+	assert_int_equal(try_good(t, ACME)->finalize_wait, 5000000);
+	assert_int_equal(try_good(t, ACME "http { request_timeout = 2s }")
+			     ->finalize_wait,
+	    1000000);
+	try_bad(t, ACME "finalize_wait = 31s",
+	    "error: f:2: finalize_wait: at most half of http request_timeout "
+	    "will do\n");
+}
+
+static void
+takes_resolvers_with_and_without_a_port(void **state)
+{
+	struct try *t = *state;
+	const struct conf *c = try_good(t,
+	    ACME "dns { servers = { 192.0.2.1, \"[2001:db8::1]:5353\", "
+		 "\"2001:db8::2\" } }");
+
+	assert_int_equal(c->dns.servers.n, 3);
+	assert_str(c->dns.servers.v[0].text, "192.0.2.1:53");
+	assert_int_equal(c->dns.servers.v[1].port, 5353);
+	assert_str(c->dns.servers.v[2].text, "[2001:db8::2]:53");
+	try_bad(t, ACME "dns { servers = { 192.0.2.1, ns.example } }",
+	    "error: f:2: dns: servers = \"ns.example\": must be an IP address, "
+	    "with a port if it is not 53, for example 192.0.2.53 or "
+	    "[2001:db8::53]:5353\n");
+	try_bad(t, ACME "dns { servers = 192.0.2.1\nrecurse = yes }",
+	    "error: f:3: dns: recurse asks the authoritative servers, servers "
+	    "asks others; only one of them can be\n");
+}
+
 static void
 wants_profiles_to_name_what_there_is(void **state)
 {
@@ -313,6 +441,12 @@ main(void)
 		TRY(tells_ports_from_unix_sockets),
 		TRY(refuses_an_address_that_is_taken),
 		TRY(wants_issuers_to_be_whole),
+		TRY(wants_a_vault_issuer_to_be_whole),
+		TRY(tells_options_of_the_other_type),
+		TRY(wants_vault_to_be_reached_by_https),
+		TRY(wants_a_local_issuer_for_its_own_certificates),
+		TRY(wants_finalize_to_answer_in_time),
+		TRY(takes_resolvers_with_and_without_a_port),
 		TRY(wants_profiles_to_name_what_there_is),
 		TRY(wants_postgresql_for_replicas),
 		TRY(refuses_what_this_version_cannot_do),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The names of kinds of failure, as metrics have them. */
+/* What all issuers share: their life, and the names of kinds of failure. */
 #include "issuer/issuer.h"
 
 const char *issuer_class_name(enum issuer_class class)
@@ -17,4 +17,30 @@ const char *issuer_class_name(enum issuer_class class)
 	};
 
 	return names[class];
+}
+
+struct issuer *
+issuer_hold(struct issuer *issuer)
+{
+	issuer->refs++;
+	return issuer;
+}
+
+void
+issuer_let_go(void *arg)
+{
+	struct issuer *issuer = arg;
+
+	if (--issuer->refs == 0)
+		issuer->ops->free(issuer);
+}
+
+void
+issuer_free(struct issuer *issuer)
+{
+	if (issuer == NULL)
+		return;
+	if (issuer->ops->stop != NULL)
+		issuer->ops->stop(issuer);
+	issuer_let_go(issuer);
 }

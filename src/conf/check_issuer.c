@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Issuers: each type has options of its own, and one of another type is told
+ * rather than ignored. And the certificates of our own listeners need an
+ * issuer that is there when nothing else is.
+ */
+#include <string.h>
+
+#include "base/when.h"
+#include "conf/conf_int.h"
+
+/* Vault's own default of a role's not_before_duration. */
+#define VAULT_BACKDATE (30 * WHEN_SECOND)
+
+static const int local_only[] = { CONF_AT_ISSUER_certificate,
+	CONF_AT_ISSUER_key, CONF_AT_ISSUER_chain, CONF_AT_ISSUER_ca_issuers_url,
+	CONF_AT_ISSUER_ocsp_url, CONF_AT_ISSUER_crl_url };
+
+static const int vault_only[] = { CONF_AT_ISSUER_address, CONF_AT_ISSUER_mount,
+	CONF_AT_ISSUER_role, CONF_AT_ISSUER_namespace, CONF_AT_ISSUER_ca_file,
+	CONF_AT_ISSUER_token_file, CONF_AT_ISSUER_ttl, CONF_AT_ISSUER_timeout,
+	CONF_AT_ISSUER_max_requests };
+
+static void
+refuse_others(struct conf_loader *l, const struct conf_issuer *s,
+    const int *options, size_t n, const char *theirs, const char *ours)
+{
+	for (size_t i = 0; i < n; i++)
+		if (conf_is_given(&s->at, options[i]))
+			conf_error(l, conf_line_of(&s->at, options[i]),
+			    "issuer %s: %s is an option of type = %s, but this "
+			    "issuer is of type %s",
+			    s->at.name.p,
+			    conf_kinds[CONF_ISSUER].rows[options[i]].name,
+			    theirs, ours);
+}
+
+static void
+check_local(struct conf_loader *l, const struct conf_issuer *s)
+{
+	refuse_others(l, s, vault_only,
+	    sizeof(vault_only) / sizeof(vault_only[0]), "vault", "local");
+	if ((s->certificate.n > 0) != (s->key.n > 0))
+		conf_error(l,
+		    conf_line_of(&s->at,
+			s->key.n > 0 ? CONF_AT_ISSUER_key :
+				       CONF_AT_ISSUER_certificate),
+		    "issuer %s: certificate and key need each other; without "
+		    "both the daemon makes a CA of its own",
+		    s->at.name.p);
+	if (s->chain.n > 0 && s->certificate.n == 0)
+		conf_error(l, conf_line_of(&s->at, CONF_AT_ISSUER_chain),
+		    "issuer %s: chain needs certificate and key", s->at.name.p);
+}
+
+/* A part of a path at Vault, which is sent as it is. */
+static bool
+is_plain(struct str s, bool slashes)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'z') &&
+		    !(c >= 'A' && c <= 'Z') && strchr("-_.", c) == NULL &&
+		    !(c == '/' && slashes && i > 0 && i + 1 < s.n))
+			return false;
+	}
+	return !str_starts(s, STR("."));
+}
+
+static void
+check_path(struct conf_loader *l, const struct conf_issuer *s, int option,
+    struct str value, bool slashes)
+{
+	if (!is_plain(value, slashes))
+		conf_error(l, conf_line_of(&s->at, option),
+		    "issuer %s: %s = \"" STR_FMT "\" has a character that is "
+		    "not a letter, a digit or one of -_.%s",
+		    s->at.name.p, conf_kinds[CONF_ISSUER].rows[option].name,
+		    STR_ARG(conf_shown(l->arena, value)),
+		    slashes ? "/ (inside)" : "");
+}
+
+static void
+check_vault(struct conf_loader *l, struct conf_issuer *s)
+{
+	refuse_others(l, s, local_only,
+	    sizeof(local_only) / sizeof(local_only[0]), "local", "vault");
+	if (s->address.text.p == NULL || s->role.n == 0 || s->token_file.n == 0)
+		conf_error(l, s->at.line,
+		    "issuer %s: type = vault needs address, role and "
+		    "token_file",
+		    s->at.name.p);
+	if (s->address.text.p != NULL && !s->address.https &&
+	    !str_is(s->address.host, "localhost")) {
+		struct addr a;
+
+		if (!addr_parse(s->address.host, &a) || !addr_is_loopback(a))
+			conf_warn(l,
+			    conf_line_of(&s->at, CONF_AT_ISSUER_address),
+			    "issuer %s: the token crosses the network "
+			    "unprotected: use https",
+			    s->at.name.p);
+	}
+	if (s->ca_file.n > 0 && s->address.text.p != NULL && !s->address.https)
+		conf_error(l, conf_line_of(&s->at, CONF_AT_ISSUER_ca_file),
+		    "issuer %s: ca_file does nothing without https in address",
+		    s->at.name.p);
+	check_path(l, s, CONF_AT_ISSUER_mount, s->mount, true);
+	check_path(l, s, CONF_AT_ISSUER_role, s->role, false);
+	check_path(l, s, CONF_AT_ISSUER_namespace, s->namespace, true);
+	if (!conf_is_given(&s->at, CONF_AT_ISSUER_backdate))
+		s->backdate = VAULT_BACKDATE;
+}
+
+/*
+ * The certificate of a listener is made before anything is served, by a CA
+ * that is there at once. Vault may be away, or be reached through us.
+ */
+static void
+check_own_certificates(struct conf_loader *l)
+{
+	const struct conf *c = l->conf;
+
+	for (size_t i = 0; i < c->nissuers; i++)
+		if (c->issuers[i].type == CONF_ISSUER_LOCAL)
+			return;
+	for (size_t i = 0; i < c->nlisteners; i++) {
+		const struct conf_listener *s = &c->listeners[i];
+
+		if (s->tls && s->certificate.n == 0)
+			conf_error(l, s->at.line,
+			    "listener %s: no issuer is local, so the daemon "
+			    "cannot make a certificate for this listener: give "
+			    "it certificate and key, or tls = no, or add an "
+			    "issuer of type local",
+			    s->at.name.p);
+	}
+}
+
+void
+conf_check_issuers(struct conf_loader *l)
+{
+	struct conf *c = l->conf;
+
+	for (size_t i = 0; i < c->nissuers; i++) {
+		struct conf_issuer *s = (struct conf_issuer *)&c->issuers[i];
+
+		if (s->type == CONF_ISSUER_VAULT)
+			check_vault(l, s);
+		else
+			check_local(l, s);
+	}
+	check_own_certificates(l);
+}
