@@ -125,7 +125,8 @@ const struct pki_ca *issuer_local_ca(const struct issuer *);
 
 /*
  * When a certificate that begins now would begin and end: backdated, never
- * beyond the issuer's own end, whole seconds. False if nothing is left.
+ * beyond the issuer's own end, whole seconds. False if nothing is left, or if
+ * the issuer does not plan.
  */
 bool issuer_plan_validity(const struct issuer *, int64_t now, int64_t lifetime,
     int64_t *not_before, int64_t *not_after);

@@ -203,8 +203,11 @@ issuer_plan_validity(const struct issuer *issuer, int64_t now, int64_t lifetime,
     int64_t *not_before, int64_t *not_after)
 {
 	const struct local *l = (const struct local *)(const void *)issuer;
-	int64_t begin = now - l->backdate, end;
+	int64_t begin, end;
 
+	if (!issuer->ops->plans)
+		return false;
+	begin = now - l->backdate;
 	if (begin / WHEN_SECOND < l->ca.cert.not_before)
 		begin = l->ca.cert.not_before * WHEN_SECOND;
 	begin -= begin % WHEN_SECOND;
