@@ -1,19 +1,35 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * A list of chunks; allocation moves a pointer. Small requests share chunks,
- * large ones get a chunk of their own.
+ * large ones get a chunk of their own. Shared chunks of arenas that are gone
+ * are kept for the next ones, since each request makes an arena; not where
+ * AddressSanitizer looks for use after free.
  */
 #include "base/arena.h"
 
 #include <stdalign.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 8192, ALIGN = alignof(max_align_t) };
+#ifndef __has_feature
+#define __has_feature(x) 0 /* clang's */
+#endif
+
+enum {
+	CHUNK = 8192,
+	ALIGN = alignof(max_align_t),
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+	SPARE_MAX = 0,
+#else
+	SPARE_MAX = 64,
+#endif
+};
 
 struct chunk {
 	struct chunk *next;
+	bool shared; /* of CHUNK bytes */
 	alignas(max_align_t) char data[];
 };
 
@@ -40,22 +56,62 @@ take(size_t size)
 	return p;
 }
 
-static char *
-add_chunk(struct arena *a, size_t data)
-{
-	struct chunk *c = take(sizeof(*c) + data);
+/* ---- shared chunks */
 
+static struct chunk *spare;
+static unsigned nspare;
+
+static struct chunk *
+take_shared(void)
+{
+	struct chunk *c = spare;
+
+	if (c != NULL) {
+		spare = c->next;
+		nspare--;
+	} else
+		c = take(sizeof(*c) + CHUNK);
+	c->shared = true;
+	return c;
+}
+
+static void
+drop(struct chunk *c)
+{
+	if (!c->shared || nspare == SPARE_MAX) {
+		free(c);
+		return;
+	}
+	c->next = spare;
+	spare = c;
+	nspare++;
+}
+
+/* ---- arenas */
+
+static char *
+add_chunk(struct arena *a, struct chunk *c, size_t data)
+{
 	c->next = a->chunks;
 	a->chunks = c;
 	a->size += sizeof(*c) + data;
 	return c->data;
 }
 
+static char *
+add_own(struct arena *a, size_t data)
+{
+	struct chunk *c = take(sizeof(*c) + data);
+
+	c->shared = false;
+	return add_chunk(a, c, data);
+}
+
 struct arena *
 arena_create(void)
 {
 	size_t head = (sizeof(struct arena) + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-	struct chunk *c = take(sizeof(*c) + CHUNK);
+	struct chunk *c = take_shared();
 	struct arena *a = (struct arena *)(void *)c->data;
 
 	c->next = NULL;
@@ -78,8 +134,8 @@ arena_alloc(struct arena *a, size_t size)
 	size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
 	if (size > (size_t)(a->end - a->p)) {
 		if (size > CHUNK / 4)
-			return add_chunk(a, size);
-		a->p = add_chunk(a, CHUNK);
+			return add_own(a, size);
+		a->p = add_chunk(a, take_shared(), CHUNK);
 		a->end = a->p + CHUNK;
 	}
 	p = a->p;
@@ -126,7 +182,7 @@ arena_destroy(struct arena *a)
 	}
 	for (c = a->chunks; c != NULL; c = next) {
 		next = c->next; /* the last one holds the arena itself */
-		free(c);
+		drop(c);
 	}
 }
 

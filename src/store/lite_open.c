@@ -179,6 +179,9 @@ lite_open(struct lite_db *d, const char *url, struct arena *a, const char **why)
 		lite_close(d);
 		return false;
 	}
+	/* one thread, and nobody asks how much memory: before the first open */
+	(void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	rc = sqlite3_open_v2(path, &d->db,
 	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 	if (rc != SQLITE_OK) {
