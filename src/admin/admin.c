@@ -13,38 +13,76 @@ no_store(struct req *req)
 	req_add_header(req, "Cache-Control", STR("no-store"));
 }
 
+/* ---- the routes of the API */
+
+static const struct admin_route *const api_routes[] = { &admin_status_route,
+	&admin_config_route, &admin_config_check_route, &admin_reload_route,
+	&admin_accounts_route, &admin_account_route,
+	&admin_account_deactivate_route, NULL };
+
+static size_t
+count(const struct admin_route *const *routes)
+{
+	size_t n = 0;
+
+	while (routes != NULL && routes[n] != NULL)
+		n++;
+	return n;
+}
+
+/* Ours, then those of other modules. */
+static void
+list_routes(struct admin *ad, const struct admin_route *const *more)
+{
+	size_t ours = count(api_routes), theirs = count(more);
+
+	ad->routes = calloc(ours + theirs + 1, sizeof(*ad->routes));
+	if (ad->routes == NULL)
+		abort();
+	for (size_t i = 0; i < ours; i++)
+		ad->routes[i] = &api_routes[i]->http;
+	for (size_t i = 0; i < theirs; i++)
+		ad->routes[ours + i] = &more[i]->http;
+}
+
+/* ---- the object */
+
+static struct http_app
+make_app(struct admin *ad, const char *name, const char *const *prefixes,
+    const struct route *const *routes)
+{
+	return (struct http_app){ .name = name,
+		.prefixes = prefixes,
+		.routes = routes,
+		.ctx = ad,
+		.before_reply = no_store };
+}
+
 struct admin *
-admin_new(struct loop *l, struct store *st, const struct admin_hooks *hooks)
+admin_new(const struct admin_options *o)
 {
 	struct admin *ad = calloc(1, sizeof(*ad));
 
 	if (ad == NULL)
 		abort();
-	ad->loop = l;
-	ad->store = st;
-	ad->hooks = *hooks;
-	ad->started = loop_wall(l);
-	ad->health = (struct http_app){ .name = "health",
-		.prefixes = at_root,
-		.routes = health_routes,
-		.ctx = ad,
-		.before_reply = no_store };
-	ad->status = (struct http_app){ .name = "status",
-		.prefixes = at_root,
-		.routes = status_routes,
-		.ctx = ad,
-		.before_reply = no_store };
-	ad->api = (struct http_app){ .name = "admin",
-		.prefixes = at_api,
-		.routes = api_routes,
-		.ctx = ad,
-		.before_reply = no_store };
+	ad->loop = o->loop;
+	ad->store = o->store;
+	ad->limits = o->limits;
+	ad->hooks = o->hooks;
+	ad->group = o->group;
+	ad->started = loop_wall(o->loop);
+	list_routes(ad, o->more_routes);
+	ad->health = make_app(ad, "health", at_root, health_routes);
+	ad->status = make_app(ad, "status", at_root, status_routes);
+	ad->api = make_app(ad, "admin", at_api, ad->routes);
 	return ad;
 }
 
 void
 admin_free(struct admin *ad)
 {
+	if (ad != NULL)
+		free(ad->routes);
 	free(ad);
 }
 
@@ -64,16 +102,4 @@ const struct http_app *
 admin_api_app(const struct admin *ad)
 {
 	return &ad->api;
-}
-
-enum step
-admin_reply(struct req *req, unsigned status, struct json_writer *w)
-{
-	struct str text = json_text(w);
-
-	if (text.p == NULL)
-		return req_fail(req,
-		    problem_cause(req->task.arena, PROBLEM_SERVER,
-			"the reply does not fit"));
-	return req_reply(req, status, "application/json", text);
 }

@@ -5,13 +5,16 @@
 
 #include "admin/admin.h"
 
-enum { ADMIN_BODY_MAX = 65536, ADMIN_REPLY_MAX = 1 << 20 };
-
 struct admin {
 	struct loop *loop;
 	struct store *store;
+	struct ratelimit *limits;
 	struct admin_hooks hooks;
+	gid_t group;
 	int64_t started; /* usec since 1970 */
+	int64_t told;    /* loop_mono: when a refused peer was logged */
+	unsigned untold; /* refused since */
+	const struct route **routes;
 	struct http_app health, status, api;
 };
 
@@ -22,10 +25,15 @@ admin_of(const struct req *req)
 	return req->app->ctx;
 }
 
-enum step admin_reply(struct req *, unsigned status, struct json_writer *);
+/* The same for what is no route of the API. */
+enum step admin_reply_req(struct req *, unsigned status, struct json_writer *);
 
 extern const struct route *const health_routes[];
 extern const struct route *const status_routes[];
-extern const struct route *const api_routes[];
+
+extern const struct admin_route admin_status_route, admin_config_route,
+    admin_config_check_route, admin_reload_route;
+extern const struct admin_route admin_accounts_route, admin_account_route,
+    admin_account_deactivate_route;
 
 #endif

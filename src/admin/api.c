@@ -6,14 +6,15 @@
 
 #include "base/buf.h"
 #include "base/when.h"
+#include "log/log.h"
 
 static enum step
-status_start(struct req *req)
+status_start(struct admin_call *c)
 {
-	struct admin *ad = admin_of(req);
-	struct arena *a = req->task.arena;
+	struct admin *ad = c->admin;
+	struct arena *a = c->arena;
 	struct json_writer *w = json_writer_new(a, ADMIN_REPLY_MAX);
-	const struct conf *c = ad->hooks.conf(ad->hooks.arg);
+	const struct conf *conf = ad->hooks.conf(ad->hooks.arg);
 	const char *why = ad->hooks.not_ready(ad->hooks.arg);
 
 	json_open_object(w, NULL);
@@ -24,13 +25,13 @@ status_start(struct req *req)
 	json_str(w, "started", when_rfc3339(a, ad->started));
 	json_int(w, "uptime_seconds",
 	    (loop_wall(ad->loop) - ad->started) / WHEN_SECOND);
-	json_str(w, "config", c->path);
+	json_str(w, "config", conf->path);
 	json_str(w, "store", str_from(store_engine(ad->store)));
 	json_bool(w, "store_ready", store_is_ready(ad->store));
 	json_int(w, "store_depth", store_depth(ad->store));
 	ad->hooks.write_status(ad->hooks.arg, w);
 	json_close(w);
-	return admin_reply(req, 200, w);
+	return admin_reply(c, 200, w);
 }
 
 static void
@@ -50,42 +51,36 @@ write_messages(struct json_writer *w, const struct conf_errors *e)
 }
 
 static enum step
-config_start(struct req *req)
+config_start(struct admin_call *c)
 {
-	struct admin *ad = admin_of(req);
-	struct buf b = buf_new(req->task.arena, ADMIN_REPLY_MAX);
+	struct admin *ad = c->admin;
+	struct buf b = buf_new(c->arena, ADMIN_REPLY_MAX);
 
 	conf_write(&b, ad->hooks.conf(ad->hooks.arg));
 	if (b.full)
-		return req_fail(req,
-		    problem_cause(req->task.arena, PROBLEM_SERVER,
+		return admin_fail(c,
+		    problem_cause(c->arena, PROBLEM_SERVER,
 			"the configuration does not fit"));
-	return req_reply(req, 200, "text/plain; charset=utf-8", buf_view(&b));
+	return req_reply(c->req, 200, "text/plain; charset=utf-8",
+	    buf_view(&b));
 }
 
 /* The file named in the body, or the daemon's own. */
 static enum step
-config_check_start(struct req *req)
+config_check_start(struct admin_call *c)
 {
-	struct admin *ad = admin_of(req);
-	struct arena *a = req->task.arena;
+	struct admin *ad = c->admin;
+	struct arena *a = c->arena;
 	struct json_writer *w = json_writer_new(a, ADMIN_REPLY_MAX);
 	struct conf_errors *errors = arena_new(a, struct conf_errors);
 	struct str file = ad->hooks.conf(ad->hooks.arg)->path;
-	const struct json *body;
-	const char *why;
 	bool ok;
 
-	if (req->body.n > 0) {
-		if ((body = json_parse(a, req->body, &why)) == NULL)
-			return req_fail(req,
-			    problem_new(a, PROBLEM_MALFORMED,
-				"the body is no JSON: %s", why));
-		file = json_get_str(body, "file");
-	}
+	if (c->body != NULL)
+		file = json_get_str(c->body, "file");
 	if (file.n == 0)
-		return req_fail(req,
-		    problem_new(a, PROBLEM_MALFORMED,
+		return admin_fail(c,
+		    problem_new(a, PROBLEM_BAD_PARAMETER,
 			"name a \"file\": the daemon runs without one"));
 	ok = conf_load(a, str_cstr(a, file), errors) != NULL;
 	json_open_object(w, NULL);
@@ -93,61 +88,117 @@ config_check_start(struct req *req)
 	json_bool(w, "ok", ok);
 	write_messages(w, errors);
 	json_close(w);
-	return admin_reply(req, 200, w);
+	return admin_reply(c, 200, w);
+}
+
+/* ---- POST /reload */
+
+struct reloading {
+	unsigned status;
+	struct json_writer *answer;
+};
+
+/* The reload is done, whatever becomes of its row. */
+static enum step
+on_audited(void *arg, const struct store_result *r)
+{
+	struct admin_call *c = arg;
+	struct reloading *rl = c->state;
+
+	if (r->status != STORE_OK)
+		log_warn("a reload has no row in the audit trail",
+		    LOG_STR("actor", c->actor),
+		    LOG_TEXT("cause",
+			r->problem != NULL && r->problem->cause != NULL ?
+			    r->problem->cause :
+			    "the store refused it"));
+	return admin_reply(c, rl->status, rl->answer);
+}
+
+static void
+write_changes(struct json_writer *w, struct str lines)
+{
+	json_open_array(w, "changes");
+	while (lines.n > 0)
+		json_str(w, NULL, str_cut(&lines, '\n'));
+	json_close(w);
+}
+
+/* What changed, for the audit trail. */
+static struct str
+changes_detail(struct arena *a, struct str lines)
+{
+	struct json_writer *w = json_writer_new(a, ADMIN_REPLY_MAX);
+
+	json_open_object(w, NULL);
+	write_changes(w, lines);
+	json_close(w);
+	return json_text(w);
 }
 
 static enum step
-reload_start(struct req *req)
+reload_start(struct admin_call *c)
 {
-	struct admin *ad = admin_of(req);
-	struct arena *a = req->task.arena;
+	struct admin *ad = c->admin;
+	struct arena *a = c->arena;
+	struct reloading *rl = arena_new(a, struct reloading);
 	struct json_writer *w = json_writer_new(a, ADMIN_REPLY_MAX);
 	struct conf_errors *errors = arena_new(a, struct conf_errors);
 	struct buf changes = buf_new(a, ADMIN_REPLY_MAX / 4);
-	struct str rest;
 	bool ok = ad->hooks.reload(ad->hooks.arg, a, errors, &changes);
+	struct batch *b;
 
-	rest = buf_view(&changes);
+	*rl = (struct reloading){ .status = ok ? 200 : 409, .answer = w };
 	json_open_object(w, NULL);
 	json_bool(w, "ok", ok);
 	write_messages(w, errors);
-	json_open_array(w, "changes");
-	while (rest.n > 0)
-		json_str(w, NULL, str_cut(&rest, '\n'));
+	write_changes(w, buf_view(&changes));
 	json_close(w);
-	json_close(w);
-	return admin_reply(req, ok ? 200 : 409, w);
+	if (!ok)
+		return admin_reply(c, rl->status, w);
+	admin_count("config.reload");
+	c->state = rl;
+	b = store_new_batch(c->store, &c->req->task, STR(""));
+	admin_audit(c, b,
+	    &(struct admin_change){ .action = "config.reload",
+		.object = ad->hooks.conf(ad->hooks.arg)->path,
+		.detail = changes_detail(a, buf_view(&changes)) });
+	return store_send_batch(b, on_audited, c);
 }
 
-static const struct route status_route = {
-	.methods = REQ_GET,
-	.path = "/status",
-	.name = "admin-status",
+/* ---- the routes */
+
+const struct admin_route admin_status_route = {
+	.http = { .methods = REQ_GET,
+	    .path = "/status",
+	    .name = "admin-status",
+	    .start = admin_start },
 	.start = status_start,
 };
 
-static const struct route config_route = {
-	.methods = REQ_GET,
-	.path = "/config",
-	.name = "admin-config",
+const struct admin_route admin_config_route = {
+	.http = { .methods = REQ_GET,
+	    .path = "/config",
+	    .name = "admin-config",
+	    .start = admin_start },
 	.start = config_start,
 };
 
-static const struct route config_check_route = {
-	.methods = REQ_POST,
-	.path = "/config/check",
-	.name = "admin-config-check",
-	.body_max = ADMIN_BODY_MAX,
+const struct admin_route admin_config_check_route = {
+	.http = { .methods = REQ_POST,
+	    .path = "/config/check",
+	    .name = "admin-config-check",
+	    .body_max = ADMIN_BODY_MAX,
+	    .start = admin_start },
 	.start = config_check_start,
 };
 
-static const struct route reload_route = {
-	.methods = REQ_POST,
-	.path = "/reload",
-	.name = "admin-reload",
-	.body_max = ADMIN_BODY_MAX,
+const struct admin_route admin_reload_route = {
+	.http = { .methods = REQ_POST,
+	    .path = "/reload",
+	    .name = "admin-reload",
+	    .body_max = ADMIN_BODY_MAX,
+	    .start = admin_start },
+	.scope = ADMIN_OPERATE,
 	.start = reload_start,
 };
-
-const struct route *const api_routes[] = { &status_route, &config_route,
-	&config_check_route, &reload_route, NULL };

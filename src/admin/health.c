@@ -39,7 +39,7 @@ readyz_detail_start(struct req *req)
 	json_bool(w, "store_ready", store_is_ready(ad->store));
 	json_int(w, "store_depth", store_depth(ad->store));
 	json_close(w);
-	return admin_reply(req, why == NULL ? 200 : 503, w);
+	return admin_reply_req(req, why == NULL ? 200 : 503, w);
 }
 
 static enum step

@@ -77,9 +77,12 @@ problem_name(enum problem_type type)
 static void
 write_type(struct json_writer *w, enum problem_type type)
 {
+	const char *space = type >= PROBLEM_BAD_PARAMETER ?
+	    "urn:certloop:error:" :
+	    "urn:ietf:params:acme:error:";
 	char urn[96];
 
-	snprintf(urn, sizeof(urn), "urn:ietf:params:acme:error:" STR_FMT,
+	snprintf(urn, sizeof(urn), "%s" STR_FMT, space,
 	    STR_ARG(types[type].name));
 	json_str(w, "type", str_from(urn));
 }

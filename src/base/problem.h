@@ -48,7 +48,7 @@ struct problem *problem_cause(struct arena *, enum problem_type,
 
 unsigned problem_status(enum problem_type);
 
-/* The last part of the ACME error URN, for example "badNonce". */
+/* The last part of the URN of its type, for example "badNonce". */
 struct str problem_name(enum problem_type);
 
 /* The problem document, RFC 9457 with RFC 8555's members. In the arena. */

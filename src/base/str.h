@@ -98,6 +98,12 @@ struct str str_printf(struct arena *, const char *, ...)
  */
 struct str str_show(struct arena *, struct str, size_t max);
 
+/*
+ * "Did you mean": the one of n names that s may have been meant for, or NULL
+ * (suggest.c).
+ */
+const char *str_suggest(struct str s, const char *const *names, size_t n);
+
 /* Decimal digits only, no sign, no overflow; false otherwise. */
 bool str_u64(struct str, uint64_t *);
 

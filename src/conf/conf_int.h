@@ -215,7 +215,4 @@ bool conf_is_given(const struct conf_section *, int option);
  * certificates. */
 void conf_check_issuers(struct conf_loader *);
 
-/* The one of n names that s may have been meant for, or NULL. */
-const char *conf_suggest(struct str s, const char *const *names, size_t n);
-
 #endif

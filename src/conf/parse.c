@@ -160,7 +160,7 @@ suggest(const struct extra *e)
 	for (size_t k = CONF_TOP + 1;
 	     k < CONF_KIND_COUNT && e->owner == CONF_TOP && e->is_section; k++)
 		names[n++] = conf_kinds[k].name;
-	return conf_suggest(e->name, names, n);
+	return str_suggest(e->name, names, n);
 }
 
 /* All sections, for those who guess. */

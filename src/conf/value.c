@@ -397,7 +397,7 @@ find_name(struct conf_value *v, const char *const *names)
 		    names[n]);
 	}
 	buf_char(&b, '\0');
-	near = conf_suggest(v->v[v->bad], names, n);
+	near = str_suggest(v->v[v->bad], names, n);
 	if (near != NULL)
 		(void)conf_bad(v, "must be %s; did you mean %s?", b.p, near);
 	else

@@ -68,6 +68,7 @@ struct daemon {
 	void (*shared)(struct daemon *); /* what follows fleet_share */
 	struct acme *acme;
 	struct admin *admin;
+	gid_t admin_group; /* (gid_t)-1: none */
 	struct jobs *jobs;
 	struct http_server *http;
 	struct daemon_listener *listeners;
@@ -126,6 +127,8 @@ const char *issuers_check_keys(struct daemon *, const struct store_result *);
 /* listen.c */
 bool daemon_make_listeners(struct daemon *, const char **why);
 bool daemon_listen(struct daemon *, const char **why);
+/* admin_group as a number. */
+bool daemon_find_admin_group(struct daemon *, const char **why);
 bool daemon_reload_tls(struct daemon *, const struct conf *, struct arena *,
     const char **why);
 void daemon_free_listeners(struct daemon *);

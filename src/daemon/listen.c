@@ -2,7 +2,10 @@
 /* The listeners of the configuration, their TLS, and the admin socket. */
 #include "daemon/daemon.h"
 
+#include <errno.h>
+#include <grp.h>
 #include <string.h>
+#include <unistd.h>
 
 static enum tls_client_auth
 client_auth_of(const struct conf_listener *c)
@@ -61,6 +64,49 @@ daemon_make_listeners(struct daemon *d, const char **why)
 	return true;
 }
 
+/* ---- the admin socket */
+
+bool
+daemon_find_admin_group(struct daemon *d, const char **why)
+{
+	const char *name = d->conf->admin_group.p;
+	const struct group *g;
+
+	d->admin_group = (gid_t)-1;
+	if (d->conf->admin_group.n == 0)
+		return true;
+	errno = 0;
+	if ((g = getgrnam(name)) == NULL) {
+		*why = str_printf(d->arena, "admin_group: %s \"%s\"%s%s",
+		    errno == 0 ? "there is no group" : "cannot look up", name,
+		    errno == 0 ? "" : ": ", errno == 0 ? "" : strerror(errno))
+			   .p;
+		return false;
+	}
+	d->admin_group = g->gr_gid;
+	return true;
+}
+
+/*
+ * Between bind and here the socket has our own group, whose members the
+ * credentials check refuses.
+ */
+static bool
+give_to_group(struct daemon *d, const char **why)
+{
+	const char *path = d->conf->admin_socket.p;
+
+	if (d->admin_group == (gid_t)-1 ||
+	    chown(path, (uid_t)-1, d->admin_group) == 0)
+		return true;
+	*why = str_printf(d->arena,
+	    "cannot give %s to the group %s: %s (is the user that certloopd "
+	    "runs as a member?)",
+	    path, d->conf->admin_group.p, strerror(errno))
+		   .p;
+	return false;
+}
+
 static bool
 listen_admin(struct daemon *d, const char **why)
 {
@@ -70,11 +116,11 @@ listen_admin(struct daemon *d, const char **why)
 		.address =
 		    str_printf(d->arena, "unix:%s", d->conf->admin_socket.p).p,
 		.apps = apps,
-		.mode = 0600,
+		.mode = d->admin_group == (gid_t)-1 ? 0600 : 0660,
 	};
 
 	apps[0] = admin_api_app(d->admin);
-	return http_listen(d->http, &o, d->arena, why);
+	return http_listen(d->http, &o, d->arena, why) && give_to_group(d, why);
 }
 
 static bool

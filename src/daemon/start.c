@@ -99,6 +99,14 @@ hook_revoke(void *arg, struct task *t, struct str certificate, int64_t reason,
 	return acme_revoke(d->acme, t, certificate, reason, actor, fn, fn_arg);
 }
 
+static bool
+hook_run_gc(void *arg)
+{
+	const struct daemon *d = arg;
+
+	return d->jobs != NULL && jobs_run_gc(d->jobs);
+}
+
 /* ---- start */
 
 static void
@@ -134,15 +142,31 @@ make_store(struct daemon *d, const char **why)
 	return d->store != NULL;
 }
 
+static bool
+make_admin(struct daemon *d, const char **why)
+{
+	struct admin_options o = { .loop = d->loop,
+		.store = d->store,
+		.limits = d->limits,
+		.hooks = { .arg = d,
+		    .conf = hook_conf,
+		    .not_ready = hook_not_ready,
+		    .write_status = hook_write_status,
+		    .reload = daemon_reload,
+		    .find_issuer = daemon_find_issuer,
+		    .revoke = hook_revoke,
+		    .run_gc = hook_run_gc } };
+
+	if (!daemon_find_admin_group(d, why))
+		return false;
+	o.group = d->admin_group;
+	d->admin = admin_new(&o);
+	return true;
+}
+
 bool
 daemon_start(struct daemon *d, struct arena *conf_arena, const char **why)
 {
-	struct admin_hooks hooks = { .arg = d,
-		.conf = hook_conf,
-		.not_ready = hook_not_ready,
-		.write_status = hook_write_status,
-		.reload = daemon_reload,
-		.revoke = hook_revoke };
 	struct acme_options acme;
 
 	d->exit = EXIT_STORE;
@@ -163,7 +187,8 @@ daemon_start(struct daemon *d, struct arena *conf_arena, const char **why)
 	d->public_url = str_dup(d->arena, derive_public_url(d->arena, d->conf));
 	d->acme = acme_new(&acme);
 	acme_configure(d->acme, conf_arena, d->conf, d->public_url);
-	d->admin = admin_new(d->loop, d->store, &hooks);
+	if (!make_admin(d, why))
+		return false;
 	make_http(d);
 	if (!daemon_make_listeners(d, why))
 		return false;

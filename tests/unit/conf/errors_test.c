@@ -468,7 +468,7 @@ finds_the_nearest_name(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
-		const char *got = conf_suggest(str_from(pairs[i][0]), names, 5);
+		const char *got = str_suggest(str_from(pairs[i][0]), names, 5);
 
 		if (pairs[i][1] == NULL)
 			assert_null(got);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* "Did you mean": the nearest of several names. */
-#include "conf/conf_int.h"
+#include "base/str.h"
 
 enum { LENGTH_MAX = 40 };
 
@@ -48,7 +48,7 @@ is_beginning(struct str a, struct str b)
 
 /* One edit for short names, two for longer, three for long ones. */
 const char *
-conf_suggest(struct str s, const char *const *names, size_t n)
+str_suggest(struct str s, const char *const *names, size_t n)
 {
 	size_t best = s.n < 4 ? 1 : s.n < 8 ? 2 : 3;
 	const char *found = NULL;
