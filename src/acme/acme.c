@@ -26,6 +26,7 @@ static const struct route *const routes[] = {
 	&cert_route.http,
 	&chain_route.http,
 	&revoke_route.http,
+	&key_change_route.http,
 	NULL,
 };
 

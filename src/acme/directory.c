@@ -34,6 +34,7 @@ directory_write(struct arena *a, const struct acme_setup *s,
 		{ "newAccount", "/new-account" },
 		{ "newOrder", "/new-order" },
 		{ "revokeCert", "/revoke-cert" },
+		{ "keyChange", "/key-change" },
 	};
 	struct json_writer *w = json_writer_new(a, ACME_REPLY_MAX);
 

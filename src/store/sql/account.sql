@@ -36,3 +36,9 @@ RETURNING status, contacts, tos_agreed, created
 -- name: account_view  args: id text, profile text, key_version int  cols: status, contacts, tos_agreed, created
 SELECT status, contacts, tos_agreed, created FROM accounts
 WHERE id = $1 AND profile = $2 AND status = 'valid' AND key_version = $3
+
+-- A key that another account of the profile has makes the batch end CONFLICT.
+-- name: account_rekey  args: id text, profile text, key_version int, thumbprint text, jwk text  cols: status, contacts, tos_agreed, created
+UPDATE accounts SET thumbprint = $4, jwk = $5, key_version = key_version + 1
+WHERE id = $1 AND profile = $2 AND status = 'valid' AND key_version = $3
+RETURNING status, contacts, tos_agreed, created
