@@ -64,7 +64,7 @@ struct daemon {
 	size_t nissuers;
 	struct redis *redis; /* NULL: none */
 	struct ratelimit *limits;
-	struct seal_ring *ring;          /* of secrets at rest; NULL: none */
+	struct seal_ring *ring;          /* of secrets at rest */
 	void (*shared)(struct daemon *); /* what follows fleet_share */
 	struct acme *acme;
 	struct admin *admin;

@@ -108,6 +108,33 @@ fleet_set_limits(struct daemon *d, const struct conf *c)
 	set_limit(d, LIMIT_ADMIN_LOGIN_FAILURE, &l->admin_login_failure);
 }
 
+/* ---- secrets at rest */
+
+/* A process alone makes its key at the first start; replicas are given it. */
+static const char *
+load_ring(struct daemon *d)
+{
+	const char *path = d->conf->seal_key.p;
+	struct seal_key key;
+	struct str why;
+
+	if (access(path, F_OK) != 0 && d->conf->replicas)
+		return str_printf(d->arena,
+		    "%s is not there: replicas share secrets under one key; "
+		    "make it once with certloopd --init-ca, or name it in "
+		    "seal_key, and give it to every replica",
+		    path)
+		    .p;
+	if (access(path, F_OK) != 0 && !seal_make_key(d->arena, path, &why))
+		return why.p;
+	if (!seal_load_key(d->arena, path, &key, &why))
+		return why.p;
+	d->ring = seal_ring_new();
+	(void)seal_ring_add(d->ring, &key);
+	seal_key_wipe(&key);
+	return NULL;
+}
+
 bool
 fleet_make(struct daemon *d, const char **why)
 {
@@ -123,7 +150,7 @@ fleet_make(struct daemon *d, const char **why)
 		.expected_replicas = (unsigned)l->expected_replicas,
 	};
 
-	if (!make_redis(d, why))
+	if (!make_redis(d, why) || (*why = load_ring(d)) != NULL)
 		return false;
 	if (o.backend == RATELIMIT_REDIS && d->redis == NULL) {
 		*why = "limits: backend = redis needs a section redis with an "
@@ -154,41 +181,14 @@ static const struct seal_place place = {
 	.column = { "sealed", 6 },
 };
 
-static const char *
-load_ring(struct daemon *d)
-{
-	const char *path = d->conf->seal_key.p;
-	struct seal_key key;
-	struct str why;
-
-	if (access(path, F_OK) != 0)
-		return str_printf(d->arena,
-		    "%s is not there: replicas share secrets under one key; "
-		    "make it once with certloopd --init-ca, or name it in "
-		    "seal_key, and give it to every replica",
-		    path)
-		    .p;
-	if (!seal_load_key(d->arena, path, &key, &why))
-		return why.p;
-	d->ring = seal_ring_new();
-	(void)seal_ring_add(d->ring, &key);
-	seal_key_wipe(&key);
-	return NULL;
-}
-
 void
 fleet_share(struct daemon *d, void (*done)(struct daemon *))
 {
 	struct seal_key fresh;
 	struct batch *b;
-	const char *why;
 
 	if (!d->conf->replicas) {
 		done(d);
-		return;
-	}
-	if ((why = load_ring(d)) != NULL) {
-		daemon_fail(d, EXIT_CONFIG, "cannot start", why);
 		return;
 	}
 	d->shared = done;
