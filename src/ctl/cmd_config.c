@@ -61,8 +61,14 @@ run_show(struct ctl *ctl, int argc, char **argv)
 	code = ctl_request(ctl, "GET", "/api/v1/config", STR(""), &r);
 	if (code != CTL_OK)
 		return code;
-	fwrite(r.body.p, 1, r.body.n, r.status == 200 ? stdout : stderr);
-	return r.status == 200 ? CTL_OK : CTL_REFUSED;
+	if (r.status != 200)
+		return ctl_refused(&r, json_parse(ctl->arena, r.body, NULL));
+	if (ctl->json)
+		r.body = ctl_body(ctl, "config", str_cstr(ctl->arena, r.body));
+	fwrite(r.body.p, 1, r.body.n, stdout);
+	if (ctl->json)
+		putchar('\n');
+	return CTL_OK;
 }
 
 const struct command config_check_command = {

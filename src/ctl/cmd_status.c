@@ -5,23 +5,22 @@
 static enum ctl_exit
 run(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct {
-		const char *member, *label;
-	} rows[] = {
-		{ "version", "version" },
-		{ "ready", "ready" },
-		{ "reason", "reason" },
-		{ "pid", "process" },
-		{ "started", "started" },
-		{ "uptime_seconds", "uptime (s)" },
-		{ "config", "configuration" },
-		{ "directory", "directory" },
-		{ "profiles", "profiles" },
-		{ "store", "store" },
-		{ "store_ready", "store ready" },
-		{ "store_depth", "store queue" },
-		{ "connections", "connections" },
-		{ "issuing", "issuing" },
+	static const struct column fields[] = {
+		{ "version", "version", COLUMN_TEXT },
+		{ "ready", "ready", COLUMN_STATUS },
+		{ "reason", "reason", COLUMN_TEXT },
+		{ "pid", "process", COLUMN_TEXT },
+		{ "started", "started", COLUMN_TIME },
+		{ "uptime_seconds", "up for", COLUMN_SPAN },
+		{ "config", "configuration", COLUMN_TEXT },
+		{ "directory", "directory", COLUMN_TEXT },
+		{ "profiles", "profiles", COLUMN_TEXT },
+		{ "store", "store", COLUMN_TEXT },
+		{ "store_ready", "store ready", COLUMN_STATUS },
+		{ "store_depth", "store queue", COLUMN_TEXT },
+		{ "connections", "connections", COLUMN_TEXT },
+		{ "issuing", "issuing", COLUMN_TEXT },
+		{ .member = NULL },
 	};
 	const struct json *j;
 	enum ctl_exit code;
@@ -29,12 +28,9 @@ run(struct ctl *ctl, int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	code = ctl_ask(ctl, "GET", "/api/v1/status", STR(""), 0, &j);
-	if (code != CTL_OK)
-		return code;
-	for (size_t i = 0; !ctl->json && i < sizeof(rows) / sizeof(rows[0]);
-	     i++)
-		print_member(j, rows[i].member, rows[i].label);
-	return CTL_OK;
+	if (code == CTL_OK && !ctl->json)
+		print_fields(ctl, j, fields);
+	return code;
 }
 
 const struct command status_command = {

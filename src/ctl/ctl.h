@@ -1,16 +1,28 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * certloopctl: one file a command, all over the admin socket. A command asks
- * the daemon, then prints for people, or the daemon's JSON as it is.
+ * certloopctl: one file a group of commands, all over the admin socket. A
+ * command asks the daemon, then prints for people, or the daemon's JSON.
+ *
+ * To add a command:
+ *
+ *  1. A struct command in src/ctl/cmd_X.c: its words, arguments, options,
+ *     and a run function. A list is one call of ctl_list with its columns; a
+ *     single object is ctl_ask, then print_fields.
+ *  2. Declare it here, list it in commands.c.
+ *  3. Its entry in man/certloopctl.8, with every option, and an example; its
+ *     words in contrib/completion/certloopctl (scripts/check-options compares
+ *     all of them with the table).
  */
 #ifndef CTL_CTL_H
 #define CTL_CTL_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "base/arena.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "ctl/table.h"
 
 /* Exit codes, as certloopctl(8) lists them. */
 enum ctl_exit {
@@ -18,28 +30,82 @@ enum ctl_exit {
 	CTL_REFUSED = 1,     /* the daemon said no */
 	CTL_USAGE = 2,       /* unknown command or option */
 	CTL_UNREACHABLE = 3, /* no daemon at the socket, or no answer */
+	CTL_NOT_FOUND = 4,   /* there is no such object */
+	CTL_FORBIDDEN = 5,   /* this user may not */
 };
 
-struct ctl {
-	struct arena *arena;
-	const char *socket;
-	bool json; /* print the daemon's answer as it is */
+/* ---- commands */
+
+struct ctl;
+
+/* --NAME VALUE, or --NAME=VALUE. */
+struct command_option {
+	const char *name;
+	const char *value; /* what it is called in the usage; NULL: a switch */
+	const char *help;
 };
 
 struct command {
 	const char *words; /* "config check" */
 	const char *args;  /* for the usage: "[FILE]" */
 	const char *summary;
+	const struct command_option *options; /* up to one without a name;
+					       * NULL: none */
 	int min_args, max_args;
 	enum ctl_exit (*run)(struct ctl *, int argc, char **argv);
 };
 
+/* What every list takes, beside its filters. */
+/* clang-format off */
+#define COMMAND_LIST_OPTIONS \
+	{ "limit", "N", "how many rows, 50 unless said" }, \
+	{ "cursor", "CURSOR", "go on where an earlier list ended" }, \
+	{ "all", NULL, "every row, however many there are" }
+/* clang-format on */
+
+/* commands.c: all of them, NULL-terminated */
+extern const struct command *const ctl_commands[];
+
 extern const struct command status_command, config_check_command,
     config_show_command, reload_command;
+extern const struct command account_list_command, account_show_command,
+    account_deactivate_command;
+
+enum { CTL_OPTIONS_MAX = 16 };
+
+struct ctl {
+	struct arena *arena;
+	const char *socket;
+	bool json;   /* print the daemon's answer as it is */
+	bool colour; /* standard output is a terminal that has them */
+	int64_t now; /* usec since 1970 */
+	struct {
+		const struct command_option *option;
+		const char *value; /* "" for a switch */
+	} given[CTL_OPTIONS_MAX];
+	size_t ngiven;
+};
+
+/* The value of an option of the command, NULL if it was not given. */
+const char *ctl_option(const struct ctl *, const char *name);
+
+/* ---- help.c */
+
+void help_print(FILE *, const char *usage);
+void help_print_command(FILE *, const struct command *);
+/* The commands whose first word this is; false if there are none. */
+bool help_print_group(FILE *, const char *word);
+/* To standard error: there is no such command; did you mean ... */
+void help_suggest_command(struct ctl *, int argc, char **argv);
+void help_suggest_option(const struct command *, struct str given);
 
 /* ---- client.c */
 
-enum { CTL_REPLY_MAX = 64 << 20, CTL_TIMEOUT = 60 /* seconds */ };
+enum {
+	CTL_REPLY_MAX = 64 << 20,
+	CTL_PATH_MAX = 14000, /* the daemon's bound is 16 KiB, with header */
+	CTL_TIMEOUT = 60,     /* seconds */
+};
 
 struct reply {
 	unsigned status;
@@ -55,18 +121,56 @@ enum ctl_exit ctl_request(struct ctl *, const char *method, const char *path,
 
 /*
  * The same for answers in JSON: anything but 2xx (or `also`, 0 for none) is
- * printed as the daemon's refusal and gives CTL_REFUSED.
+ * printed as the daemon's refusal and gives CTL_REFUSED, CTL_NOT_FOUND or
+ * CTL_FORBIDDEN. Nothing is printed otherwise.
  */
+enum ctl_exit ctl_fetch(struct ctl *, const char *method, const char *path,
+    struct str body, unsigned also, const struct json **out);
+
+/* The same, and with --json the answer is printed as it is. */
 enum ctl_exit ctl_ask(struct ctl *, const char *method, const char *path,
     struct str body, unsigned also, const struct json **out);
+
+/* The reply is a refusal: say why; the code for it. */
+enum ctl_exit ctl_refused(const struct reply *, const struct json *);
+
+/* The argument, escaped for a URL, between the other two. */
+const char *ctl_path(struct ctl *, const char *before, const char *argument,
+    const char *after);
+
+/* PATH?name=value&... of the options that were given; a switch is left out,
+ * so are limit and cursor. */
+const char *ctl_query(struct ctl *, const char *path);
+
+/* A JSON object with one text. */
+struct str ctl_body(struct ctl *, const char *name, const char *value);
+
+/* ---- list.c */
+
+/*
+ * A list command: page after page of path with the options as filters, as a
+ * table with these columns or, with --json, as one document
+ * {"items": [...], "next": ...}. What comes after it is told on standard
+ * error.
+ */
+enum ctl_exit ctl_list(struct ctl *, const char *path, const struct column *);
 
 /* ---- print.c */
 
 /* The text without what a terminal would act on. */
 void print_text(struct str);
-/* "name:  value" of a member, aligned; nothing if it is not there. */
-void print_member(const struct json *, const char *member, const char *label);
+/* One line for each column: title and value; nothing for what is not there
+ * or null. */
+void print_fields(struct ctl *, const struct json *, const struct column *);
+/* An array of objects as a table under a heading; nothing if it is empty. */
+void print_rows(struct ctl *, const char *heading, const struct json *,
+    const struct column *);
 /* "messages" of the daemon: one line each. */
 void print_messages(const struct json *);
+
+/* The cells of one row: text for people, and how to paint it. */
+void print_cells(struct ctl *, const struct json *, const struct column *,
+    struct cell *);
+void print_table_row(struct ctl *, struct table *, const struct cell *);
 
 #endif

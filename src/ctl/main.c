@@ -8,19 +8,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/when.h"
 #include "conf/conf.h"
 
-static const struct command *const commands[] = {
-	&status_command,
-	&config_check_command,
-	&config_show_command,
-	&reload_command,
-};
-
-enum { NCOMMANDS = sizeof(commands) / sizeof(commands[0]) };
-
 #define DEFAULT_SOCKET "./certloop-data/admin.sock"
+
+static const char usage[] =
+    "usage: certloopctl [-s SOCKET | -c FILE] [--json] COMMAND "
+    "[ARGUMENT...]\n"
+    "  -s, --socket SOCKET  the daemon's admin socket; else "
+    "$CERTLOOP_SOCKET,\n"
+    "                       else " DEFAULT_SOCKET "\n"
+    "  -c, --config FILE    take the socket from this configuration\n"
+    "      --json           print the daemon's answer as JSON\n"
+    "  -h, --help           say this, or more about a command\n"
+    "  -V, --version        say the version\n";
 
 static const struct option long_options[] = {
 	{ "socket", required_argument, NULL, 's' },
@@ -31,24 +35,101 @@ static const struct option long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-static void
-print_usage(FILE *out)
+/* ---- options and arguments of the command, in any order */
+
+const char *
+ctl_option(const struct ctl *ctl, const char *name)
 {
-	fputs("usage: certloopctl [-s SOCKET | -c FILE] [--json] COMMAND "
-	      "[ARGUMENT...]\n"
-	      "  -s, --socket SOCKET  the daemon's admin socket; else "
-	      "$CERTLOOP_SOCKET,\n"
-	      "                       else " DEFAULT_SOCKET "\n"
-	      "  -c, --config FILE    take the socket from this configuration\n"
-	      "      --json           print the daemon's answer as JSON\n"
-	      "  -h, --help           say this\n"
-	      "  -V, --version        say the version\n"
-	      "commands:\n",
-	    out);
-	for (size_t i = 0; i < NCOMMANDS; i++)
-		fprintf(out, "  %-14s %-7s %s\n", commands[i]->words,
-		    commands[i]->args, commands[i]->summary);
+	for (size_t i = 0; i < ctl->ngiven; i++)
+		if (strcmp(ctl->given[i].option->name, name) == 0)
+			return ctl->given[i].value;
+	return NULL;
 }
+
+static const struct command_option *
+find_option(const struct command *c, struct str name)
+{
+	for (const struct command_option *o = c->options;
+	     o != NULL && o->name != NULL; o++)
+		if (str_is(name, o->name))
+			return o;
+	return NULL;
+}
+
+static bool
+complain(const struct command *c, const char *option, const char *what)
+{
+	fprintf(stderr, "certloopctl: %s: --%s %s\n", c->words, option, what);
+	return false;
+}
+
+/* An option, and its value unless it is a switch. False: said why. */
+static bool
+take_option(struct ctl *ctl, const struct command *c, int *i, int argc,
+    char **argv)
+{
+	struct str rest = str_from(argv[*i] + 2);
+	bool joined = str_find(rest, '=') < rest.n;
+	struct str name = str_cut(&rest, '=');
+	const struct command_option *o = find_option(c, name);
+	const char *value = "";
+
+	if (o == NULL) {
+		help_suggest_option(c, name);
+		return false;
+	}
+	if (ctl_option(ctl, o->name) != NULL)
+		return complain(c, o->name, "is given twice");
+	if (o->value == NULL && joined)
+		return complain(c, o->name, "takes no value");
+	if (o->value != NULL && !joined && *i + 1 == argc)
+		return complain(c, o->name, "needs a value");
+	if (o->value != NULL)
+		value = joined ? rest.p : argv[++*i];
+	if (o->value != NULL && value[0] == '\0')
+		return complain(c, o->name, "needs a value");
+	ctl->given[ctl->ngiven].option = o;
+	ctl->given[ctl->ngiven++].value = value;
+	return true;
+}
+
+enum parsed { PARSED, PARSED_HELP, PARSED_WRONG };
+
+/* What is no option stays in argv, closed up. */
+static enum parsed
+parse_arguments(struct ctl *ctl, const struct command *c, int *argc,
+    char **argv)
+{
+	int kept = 0;
+	bool options = true;
+
+	for (int i = 0; i < *argc; i++) {
+		const char *word = argv[i];
+
+		if (!options || word[0] != '-' || word[1] == '\0') {
+			argv[kept++] = argv[i];
+			continue;
+		}
+		if (strcmp(word, "--") == 0)
+			options = false;
+		else if (strcmp(word, "--json") == 0)
+			ctl->json = true;
+		else if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0)
+			return PARSED_HELP;
+		else if (word[1] != '-') {
+			fprintf(stderr,
+			    "certloopctl: %s has no option \"%s\"; see its "
+			    "--help\n",
+			    c->words, word);
+			return PARSED_WRONG;
+		} else if (!take_option(ctl, c, &i, *argc, argv))
+			return PARSED_WRONG;
+	}
+	*argc = kept;
+	return PARSED;
+}
+
+/* ---- commands */
 
 /* How many words of the command line are this command's name; 0: it is not. */
 static int
@@ -68,27 +149,50 @@ match_command(const struct command *c, int argc, char **argv)
 }
 
 static enum ctl_exit
-run_command(struct ctl *ctl, int argc, char **argv)
+run_one(struct ctl *ctl, const struct command *c, int argc, char **argv)
 {
-	for (size_t i = 0; i < NCOMMANDS; i++) {
-		const struct command *c = commands[i];
-		int n = match_command(c, argc, argv);
-
-		if (n == 0)
-			continue;
-		if (argc - n < c->min_args || argc - n > c->max_args) {
-			fprintf(stderr, "usage: certloopctl %s %s\n", c->words,
-			    c->args);
-			return CTL_USAGE;
-		}
-		return c->run(ctl, argc - n, argv + n);
+	switch (parse_arguments(ctl, c, &argc, argv)) {
+	case PARSED_HELP:
+		help_print_command(stdout, c);
+		return CTL_OK;
+	case PARSED_WRONG:
+		return CTL_USAGE;
+	case PARSED:
+		break;
 	}
-	fprintf(stderr,
-	    "certloopctl: there is no command \"%s%s%s\"; see "
-	    "certloopctl --help\n",
-	    argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
+	if (argc >= c->min_args && argc <= c->max_args)
+		return c->run(ctl, argc, argv);
+	fprintf(stderr, "certloopctl: %s takes %s\n", c->words,
+	    argc < c->min_args  ? "more arguments" :
+		c->max_args > 0 ? "fewer arguments" :
+				  "no arguments");
+	help_print_command(stderr, c);
 	return CTL_USAGE;
 }
+
+static bool
+is_help(const char *word)
+{
+	return strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0;
+}
+
+static enum ctl_exit
+run_command(struct ctl *ctl, int argc, char **argv)
+{
+	for (size_t i = 0; ctl_commands[i] != NULL; i++) {
+		int n = match_command(ctl_commands[i], argc, argv);
+
+		if (n > 0)
+			return run_one(ctl, ctl_commands[i], argc - n,
+			    argv + n);
+	}
+	if (argc == 2 && is_help(argv[1]) && help_print_group(stdout, argv[0]))
+		return CTL_OK;
+	help_suggest_command(ctl, argc, argv);
+	return CTL_USAGE;
+}
+
+/* ---- our own options */
 
 static const char *
 socket_of_config(struct arena *a, const char *file)
@@ -123,27 +227,39 @@ run(struct ctl *ctl, int argc, char **argv)
 			ctl->json = true;
 			break;
 		case 'h':
-			print_usage(stdout);
+			help_print(stdout, usage);
 			return CTL_OK;
 		case 'V':
 			puts("certloopctl " PACKAGE_VERSION);
 			return CTL_OK;
 		default:
-			print_usage(stderr);
+			help_print(stderr, usage);
 			return CTL_USAGE;
 		}
 	}
 	if (optind == argc) {
-		print_usage(stderr);
+		help_print(stderr, usage);
 		return CTL_USAGE;
 	}
 	return run_command(ctl, argc - optind, argv + optind);
 }
 
+/* A terminal, unless it or its user wants none (no-color.org). */
+static bool
+has_colours(void)
+{
+	const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
+
+	return isatty(STDOUT_FILENO) && (no == NULL || no[0] == '\0') &&
+	    term != NULL && strcmp(term, "dumb") != 0;
+}
+
 int
 main(int argc, char **argv)
 {
-	struct ctl ctl = { .arena = arena_create() };
+	struct ctl ctl = { .arena = arena_create(),
+		.colour = has_colours(),
+		.now = when_now() };
 	enum ctl_exit code;
 
 	ctl.socket = getenv("CERTLOOP_SOCKET");

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: ISC */
+/* The table of commands, in the order of the help. */
+#include "ctl/ctl.h"
+
+const struct command *const ctl_commands[] = {
+	&status_command,
+	&account_list_command,
+	&account_show_command,
+	&account_deactivate_command,
+	&config_check_command,
+	&config_show_command,
+	&reload_command,
+	NULL,
+};
