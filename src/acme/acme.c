@@ -135,10 +135,12 @@ acme_configure(struct acme *acme, struct arena *a, const struct conf *conf,
 }
 
 void
-acme_share_nonces(struct acme *acme, const struct seal_key *key, uint8_t id)
+acme_share_nonces(struct acme *acme, const struct nonce_key *keys, size_t n,
+    size_t sealer)
 {
-	nonces_share(acme->nonces, key, id);
-	redeem_learn_epoch(acme);
+	nonces_share(acme->nonces, keys, n, sealer);
+	if (acme->store_epoch_len == 0)
+		redeem_learn_epoch(acme);
 }
 
 const struct http_app *

@@ -6,6 +6,7 @@
 #ifndef ACME_ACME_H
 #define ACME_ACME_H
 
+#include "acme/nonce.h"
 #include "conf/conf.h"
 #include "http/http.h"
 #include "issuer/issuer.h"
@@ -40,8 +41,9 @@ struct acme *acme_new(const struct acme_options *);
 void acme_configure(struct acme *, struct arena *, const struct conf *conf,
     struct str public_url);
 
-/* The key under which all replicas seal nonces; id differs from key to key. */
-void acme_share_nonces(struct acme *, const struct seal_key *, uint8_t id);
+/* The keys of the nonces that all replicas have: see nonces_share. */
+void acme_share_nonces(struct acme *, const struct nonce_key *keys, size_t n,
+    size_t sealer);
 
 /* What listeners serve; lives as long as the acme object. */
 const struct http_app *acme_http_app(const struct acme *);

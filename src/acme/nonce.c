@@ -28,11 +28,11 @@ struct slot {
 };
 
 struct nonces {
-	struct seal_box *box;    /* seals, and opens */
-	struct seal_box *before; /* opens; NULL: none */
-	uint64_t boot;           /* our boot id */
-	uint64_t next;           /* sequence number of the next nonce */
-	uint64_t floor;          /* page number of the oldest page kept */
+	struct seal_box *boxes[NONCE_KEYS_MAX];
+	size_t nboxes, sealer; /* all open, one seals */
+	uint64_t boot;         /* our boot id */
+	uint64_t next;         /* sequence number of the next nonce */
+	uint64_t floor;        /* page number of the oldest page kept */
 	int64_t lifetime;
 	struct slot ring[NONCE_PAGES];
 };
@@ -61,11 +61,20 @@ nonces_new(int64_t lifetime)
 	if (n == NULL)
 		abort();
 	seal_key_init(&key);
-	n->box = seal_box_new(&key, 0);
+	n->boxes[0] = seal_box_new(&key, 0);
+	n->nboxes = 1;
 	seal_key_wipe(&key);
 	id_random(&n->boot, sizeof(n->boot));
 	n->lifetime = lifetime;
 	return n;
+}
+
+static void
+drop_boxes(struct nonces *n)
+{
+	for (size_t i = 0; i < n->nboxes; i++)
+		seal_box_free(n->boxes[i]);
+	n->nboxes = 0;
 }
 
 void
@@ -75,17 +84,20 @@ nonces_free(struct nonces *n)
 		return;
 	for (size_t i = 0; i < NONCE_PAGES; i++)
 		free(n->ring[i].page);
-	seal_box_free(n->box);
-	seal_box_free(n->before);
+	drop_boxes(n);
 	free(n);
 }
 
 void
-nonces_share(struct nonces *n, const struct seal_key *key, uint8_t id)
+nonces_share(struct nonces *n, const struct nonce_key *keys, size_t nkeys,
+    size_t sealer)
 {
-	seal_box_free(n->before);
-	n->before = n->box;
-	n->box = seal_box_new(key, id);
+	assert(nkeys > 0 && nkeys <= NONCE_KEYS_MAX && sealer < nkeys);
+	drop_boxes(n);
+	for (size_t i = 0; i < nkeys; i++)
+		n->boxes[i] = seal_box_new(&keys[i].key, keys[i].id);
+	n->nboxes = nkeys;
+	n->sealer = sealer;
 }
 
 void
@@ -147,23 +159,25 @@ nonce_mint(struct nonces *n, struct arena *a, int64_t now,
 	find_slot(n, t.seq)->newest = now;
 	metrics_add(METRIC_nonces_minted, 1);
 	return b64url_encode(a,
-	    seal_token(a, n->box, str_make(&t, sizeof(t)), NONCE_AAD));
+	    seal_token(a, n->boxes[n->sealer], str_make(&t, sizeof(t)),
+		NONCE_AAD));
 }
 
-/* By the one key or the other. */
+/* By the key that it names. */
 static bool
 unseal(const struct nonces *n, struct arena *a, struct str sealed,
     struct token *t)
 {
-	const struct seal_box *box = n->box;
+	const struct seal_box *box = NULL;
 	struct str plain;
 	uint8_t id;
 
 	if (!seal_token_id(sealed, &id))
 		return false;
-	if (id != seal_box_id(box))
-		box = n->before;
-	if (box == NULL || id != seal_box_id(box) ||
+	for (size_t i = 0; i < n->nboxes; i++)
+		if (seal_box_id(n->boxes[i]) == id)
+			box = n->boxes[i];
+	if (box == NULL ||
 	    !seal_open_token(a, box, sealed, NONCE_AAD, &plain) ||
 	    plain.n != sizeof(*t))
 		return false;

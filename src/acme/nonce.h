@@ -29,6 +29,7 @@ struct nonces;
 enum nonce_redeemer { NONCE_PROCESS = 1, NONCE_REDIS, NONCE_STORE };
 
 enum {
+	NONCE_KEYS_MAX = 2,
 	NONCE_EPOCH_LEN = 16, /* letters that name a shared redeemer */
 	NONCE_ID_LEN = 22,    /* base64url, unique among all processes */
 	NONCE_PAGE = 4096,    /* nonces whose bits are kept together */
@@ -53,11 +54,18 @@ void nonces_free(struct nonces *);
 void nonces_set_lifetime(struct nonces *, int64_t lifetime);
 int64_t nonces_lifetime(const struct nonces *);
 
+/* Keys that all processes have; id tells one from the next. */
+struct nonce_key {
+	struct seal_key key;
+	uint8_t id;
+};
+
 /*
- * Seal and open with this key, that all processes have, from now on; id tells
- * one key from the next. The key before it still opens.
+ * From now on seal with keys[sealer] and open with any of the n, at most
+ * NONCE_KEYS_MAX, and with no other.
  */
-void nonces_share(struct nonces *, const struct seal_key *, uint8_t id);
+void nonces_share(struct nonces *, const struct nonce_key *keys, size_t n,
+    size_t sealer);
 
 /*
  * A fresh nonce, text in the arena. epoch names the shared redeemer (of

@@ -320,6 +320,19 @@ check_replicas(struct conf_loader *l)
 		    "a store with url = \"postgresql://...\"");
 }
 
+/* A key opens as long as any nonce that it sealed is in date. */
+static void
+check_nonce_keys(struct conf_loader *l)
+{
+	const struct conf *c = l->conf;
+
+	if (c->nonce_key_lifetime < 2 * c->nonce_lifetime)
+		conf_error(l,
+		    conf_line_of(&c->at, CONF_AT_TOP_nonce_key_lifetime),
+		    "nonce_key_lifetime: at least twice nonce_lifetime will "
+		    "do");
+}
+
 static void
 check_dns(struct conf_loader *l)
 {
@@ -356,6 +369,7 @@ conf_check(struct conf_loader *l)
 	check_listeners(l);
 	conf_check_issuers(l);
 	check_dns(l);
+	check_nonce_keys(l);
 	settle_finalize_wait(l);
 	for (size_t i = 0; i < c->nprofiles; i++) {
 		settle_profile(l, (struct conf_profile *)&c->profiles[i]);

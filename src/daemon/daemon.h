@@ -21,6 +21,7 @@
 #include "http/http.h"
 #include "issuer/issuer.h"
 #include "jobs/jobs.h"
+#include "jobs/nonce_keys.h"
 #include "loop/loop.h"
 #include "ratelimit/ratelimit.h"
 #include "redis/redis.h"
@@ -66,6 +67,7 @@ struct daemon {
 	struct ratelimit *limits;
 	struct seal_ring *ring;          /* of secrets at rest */
 	void (*shared)(struct daemon *); /* what follows fleet_share */
+	struct nonce_keys *nonce_keys;   /* NULL: none shared */
 	struct acme *acme;
 	struct admin *admin;
 	gid_t admin_group; /* (gid_t)-1: none */

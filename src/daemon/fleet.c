@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What replicas share: limits that count together, and the key of the nonces,
- * which the store keeps sealed under the key in seal_key. The first replica
- * to come makes it.
+ * What replicas share: limits that count together, and the keys of the nonces,
+ * which the store keeps sealed under the key in seal_key.
  */
 #include "daemon/daemon.h"
 
@@ -19,9 +18,7 @@
 
 enum { LOOK = 2 * 1000000 }; /* how long the start waits for Redis */
 
-#define NONCE_SECRET "nonce"
-
-static enum step on_secret(void *, const struct store_result *);
+static void on_keys(void *, enum nonce_keys_verdict, const char *);
 
 /* ---- redis */
 
@@ -166,6 +163,7 @@ fleet_make(struct daemon *d, const char **why)
 void
 fleet_free(struct daemon *d)
 {
+	nonce_keys_stop(d->nonce_keys);
 	if (d->limits != NULL)
 		ratelimit_free(d->limits);
 	if (d->redis != NULL)
@@ -173,57 +171,34 @@ fleet_free(struct daemon *d)
 	seal_ring_free(d->ring);
 }
 
-/* ---- the key of the nonces */
-
-static const struct seal_place place = {
-	.table = { "secrets", 7 },
-	.row = { NONCE_SECRET, sizeof(NONCE_SECRET) - 1 },
-	.column = { "sealed", 6 },
-};
+/* ---- secrets */
 
 void
 fleet_share(struct daemon *d, void (*done)(struct daemon *))
 {
-	struct seal_key fresh;
-	struct batch *b;
-
 	if (!d->conf->replicas) {
 		done(d);
 		return;
 	}
 	d->shared = done;
-	seal_key_init(&fresh);
-	b = store_new_batch(d->store, &d->starting, STR(NONCE_SECRET));
-	store_add(b, SQL_SECRET_INSERT);
-	store_str(b, STR(NONCE_SECRET));
-	store_int(b, 1);
-	store_blob(b,
-	    seal_secret(d->starting.arena, d->ring, &place,
-		str_make(fresh.bytes, sizeof(fresh.bytes))));
-	seal_key_wipe(&fresh);
-	store_add(b, SQL_SECRET_NEWEST);
-	store_str(b, STR(NONCE_SECRET));
-	(void)store_send_batch(b, on_secret, d);
+	d->nonce_keys = nonce_keys_start(d->loop, d->store, d->ring, d->acme,
+	    d->conf->nonce_key_lifetime, on_keys, d);
 }
 
-static enum step
-on_secret(void *arg, const struct store_result *r)
+static void
+on_keys(void *arg, enum nonce_keys_verdict verdict, const char *why)
 {
 	struct daemon *d = arg;
-	struct seal_key key;
-	struct str plain;
 
-	if (r->status != STORE_OK || store_nrows(r, 1) == 0) {
+	switch (verdict) {
+	case NONCE_KEYS_OK:
+		d->shared(d);
+		break;
+	case NONCE_KEYS_STORE:
 		daemon_fail(d, EXIT_STORE, "cannot read the shared secrets",
-		    r->problem != NULL && r->problem->cause != NULL ?
-			r->problem->cause :
-			"the store has none");
-		return STEP_DONE;
-	}
-	if (seal_open_secret(d->starting.arena, d->ring, &place,
-		store_get_str(r, 1, 0, SECRET_NEWEST_SEALED),
-		&plain) != SEAL_OK ||
-	    plain.n != sizeof(key.bytes)) {
+		    why);
+		break;
+	case NONCE_KEYS_SEALED:
 		daemon_fail(d, EXIT_CONFIG, "cannot start",
 		    str_printf(d->arena,
 			"the secrets in the store are sealed "
@@ -231,12 +206,6 @@ on_secret(void *arg, const struct store_result *r)
 			"replica the key of the others",
 			d->conf->seal_key.p)
 			.p);
-		return STEP_DONE;
+		break;
 	}
-	memcpy(key.bytes, plain.p, sizeof(key.bytes));
-	acme_share_nonces(d->acme, &key,
-	    (uint8_t)(store_get_int(r, 1, 0, SECRET_NEWEST_VERSION) % 255 + 1));
-	seal_key_wipe(&key);
-	d->shared(d);
-	return STEP_DONE;
 }

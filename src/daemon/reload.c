@@ -75,6 +75,9 @@ apply(struct daemon *d, struct arena *holder, const struct conf *next,
 	/* last: it may let go of the configuration before */
 	acme_configure(d->acme, holder, next, d->public_url);
 	fleet_set_limits(d, next);
+	if (d->nonce_keys != NULL)
+		nonce_keys_set_lifetime(d->nonce_keys,
+		    next->nonce_key_lifetime);
 	if (d->jobs != NULL)
 		jobs_set_intervals(d->jobs,
 		    &(struct jobs_intervals){

@@ -50,6 +50,57 @@ def test_nonces_in_the_store_are_swept_when_nobody_can_bring_them_again(
     assert store.query("SELECT id FROM nonces") == used[:1]
 
 
+def age_key(store, version, hours):
+    """As if the key had been made so much earlier."""
+    done = store.query(
+        f"UPDATE secrets SET created = created - {hours * 3600 * 10**6} "
+        f"WHERE name = 'nonce' AND version = {version} RETURNING version")
+    assert done == [(str(version),)]
+
+
+def look(replica, pattern):
+    """Have a replica look for new keys now."""
+    offset = replica.log_size()
+    replica.hup()
+    replica.wait_log(pattern, offset)
+
+
+def test_the_key_of_the_nonces_changes_and_nobody_notices(replicas):
+    members = replicas()
+    store = members[0].store
+    client = fleet.client_of(members)
+    client.register()
+    early = client.nonce()
+
+    def goes_on():
+        client.nonces.clear()
+        for n in range(REPLICAS):
+            client.obtain([f"k{n}.keys.example.org"])
+        assert client.bad_nonces == 0
+    assert [r.metrics()["certloop_nonce_key_version"]
+            for r in members] == [1] * REPLICAS
+    age_key(store, 1, 30 * 24)
+    # the first that looks adds the next key; it opens, and does not seal yet
+    for replica in members:
+        look(replica, 'msg="nonces have a new key" version=2')
+        assert replica.metrics()["certloop_nonce_key_version"] == 1
+        goes_on()
+    # everyone had time to see it: it seals
+    age_key(store, 2, 1)
+    for replica in members:
+        look(replica, 'msg="nonces are sealed" version=2')
+        assert replica.metrics()["certloop_nonce_key_version"] == 2
+        goes_on()
+    assert client.send(client.kid, {}, nonce=early).status == 200
+    # the next one, and of the first nothing is left
+    age_key(store, 2, 30 * 24)
+    look(members[0], 'msg="nonces have a new key" version=3')
+    rows = store.query("SELECT version FROM secrets ORDER BY version")
+    assert rows == [("2",), ("3",)]
+    members[0].restart()
+    goes_on()
+
+
 @pytest.mark.parametrize("with_redis", [True, False], ids=["redis", "store"])
 def test_a_nonce_is_redeemed_once_in_a_race(replicas, with_redis):
     members = replicas(with_redis=with_redis)

@@ -22,11 +22,19 @@ DELETE FROM nonces WHERE id IN (SELECT id FROM nonces
 RETURNING id;
 
 -- Keys that replicas share, sealed under the key that the config names.
--- name: secret_insert  args: name text, version int, sealed blob
+-- Adds a version only if there is none of it or after it yet, and the newest
+-- is older than age.
+-- name: secret_add_next  args: name text, version int, sealed blob, age int
 INSERT INTO secrets (name, version, sealed, created)
-VALUES ($1, $2, $3, now_us())
+SELECT $1, $2, $3, now_us()
+WHERE NOT EXISTS (SELECT 1 FROM secrets
+    WHERE name = $1 AND (version >= $2 OR created > now_us() - $4))
 ON CONFLICT (name, version) DO NOTHING;
 
--- name: secret_newest  args: name text  cols: version, sealed, created
-SELECT version, sealed, created FROM secrets WHERE name = $1
+-- name: secret_prune  args: name text
+DELETE FROM secrets WHERE name = $1 AND version <
+    (SELECT max(version) - 1 FROM secrets WHERE name = $1);
+
+-- name: secret_newest  args: name text  cols: version, sealed, created, now
+SELECT version, sealed, created, now_us() AS now FROM secrets WHERE name = $1
 ORDER BY version DESC LIMIT 2;

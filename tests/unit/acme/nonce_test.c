@@ -115,6 +115,18 @@ a_nonce_of_another_process_does_not_open(void **state)
 	nonces_free(other);
 }
 
+/* The first one seals, both open. */
+static void
+share(struct nonces *n, const struct seal_key *key, uint8_t id,
+    const struct seal_key *more, uint8_t more_id)
+{
+	struct nonce_key keys[2] = { { .key = *key, .id = id } };
+
+	if (more != NULL)
+		keys[1] = (struct nonce_key){ .key = *more, .id = more_id };
+	nonces_share(n, keys, more != NULL ? 2 : 1, 0);
+}
+
 static void
 a_shared_key_opens_the_nonces_of_other_processes(void **state)
 {
@@ -126,8 +138,8 @@ a_shared_key_opens_the_nonces_of_other_processes(void **state)
 
 	seal_key_init(&key);
 	seal_key_init(&next);
-	nonces_share(f->n, &key, 7);
-	nonces_share(other, &key, 7);
+	share(f->n, &key, 7, NULL, 0);
+	share(other, &key, 7, NULL, 0);
 	text = nonce_mint(other, f->a, NOW, NONCE_REDIS,
 	    STR("0123456789abcdef"));
 	assert_true(nonce_open(f->n, f->a, text, NOW, &n));
@@ -142,10 +154,15 @@ a_shared_key_opens_the_nonces_of_other_processes(void **state)
 	/* and another process's own is not for us at all */
 	own = mint(other, f->a, NOW);
 	assert_false(nonce_open(f->n, f->a, own, NOW, &n));
-	/* the key before the newest still opens, the one before does not */
-	nonces_share(f->n, &next, 8);
+	/* one that seals and one that comes open both */
+	share(f->n, &key, 7, &next, 8);
 	assert_true(nonce_open(f->n, f->a, text, NOW, &n));
-	nonces_share(f->n, &key, 9);
+	share(other, &next, 8, &key, 7);
+	text = nonce_mint(other, f->a, NOW, NONCE_REDIS,
+	    STR("0123456789abcdef"));
+	assert_true(nonce_open(f->n, f->a, text, NOW, &n));
+	/* the same key by another name is another key */
+	share(f->n, &next, 9, &key, 7);
 	assert_false(nonce_open(f->n, f->a, text, NOW, &n));
 	nonces_free(other);
 }

@@ -236,6 +236,17 @@ wants_a_local_issuer_for_its_own_certificates(void **state)
 }
 
 static void
+wants_keys_to_outlive_their_nonces(void **state)
+{
+	struct try *t = *state;
+
+	(void)try_good(t, ACME "nonce_lifetime = 24h nonce_key_lifetime = 2d");
+	try_bad(t, ACME "nonce_lifetime = 24h\nnonce_key_lifetime = 47h",
+	    "error: f:3: nonce_key_lifetime: at least twice nonce_lifetime "
+	    "will do\n");
+}
+
+static void
 wants_finalize_to_answer_in_time(void **state)
 {
 	struct try *t = *state;
