@@ -456,6 +456,7 @@ main(void)
 		TRY(tells_options_of_the_other_type),
 		TRY(wants_vault_to_be_reached_by_https),
 		TRY(wants_a_local_issuer_for_its_own_certificates),
+		TRY(wants_keys_to_outlive_their_nonces),
 		TRY(wants_finalize_to_answer_in_time),
 		TRY(takes_resolvers_with_and_without_a_port),
 		TRY(wants_profiles_to_name_what_there_is),

@@ -878,16 +878,23 @@ ten_thousand_random_batches(void **state)
 static void
 check_plan_on_pg(struct fx *fx, const struct sql_stmt *s)
 {
+	enum { INT8_OID = 20, BYTEA_OID = 17, TEXT_OID = 25 };
 	struct buf args = buf_new(fx->arena, 1000);
+	Oid *types = arena_array(fx->arena, Oid, s->nargs + 1);
 	PGresult *res;
 
+	for (unsigned i = 0; i < s->nargs; i++)
+		types[i] = s->args[i] == 'i' ? INT8_OID :
+		    s->args[i] == 'b'        ? BYTEA_OID :
+					       TEXT_OID;
 	for (unsigned i = 0; i < s->nargs; i++)
 		buf_printf(&args, "%s%s", i == 0 ? "" : ", ",
 		    s->args[i] == 'i'     ? "1" :
 			s->args[i] == 'b' ? "'x'::bytea" :
 					    "'x'::text");
 	buf_char(&args, '\0');
-	res = PQprepare(raw(fx, 0), "planned", s->text[DIALECT_PG], 0, NULL);
+	res = PQprepare(raw(fx, 0), "planned", s->text[DIALECT_PG],
+	    (int)s->nargs, types);
 	assert_int_equal(PQresultStatus(res), PGRES_COMMAND_OK);
 	PQclear(res);
 	res = PQexec(raw(fx, 0),
