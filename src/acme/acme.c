@@ -94,6 +94,19 @@ acme_find_profile(const struct acme_setup *s, struct str name)
 	return NULL;
 }
 
+/* The series are there before the first order. */
+static void
+show_outcomes(const char *issuer)
+{
+	static const char *const outcomes[] = { "success", "failure",
+		"deferred", "duplicate" };
+
+	for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++)
+		metrics_child_add(metrics_child(FAMILY_issuance, issuer,
+				      outcomes[i]),
+		    0);
+}
+
 static void
 fill_profile(const struct acme *acme, struct acme_setup *s,
     struct acme_profile *p, const struct conf_profile *conf)
@@ -104,6 +117,7 @@ fill_profile(const struct acme *acme, struct acme_setup *s,
 	    conf->issuer.p);
 	assert(p->issuer != NULL); /* the config was checked */
 	arena_defer(s->arena, issuer_let_go, issuer_hold(p->issuer));
+	show_outcomes(p->issuer->name);
 	p->base = str_printf(s->arena, STR_FMT "/acme/profile/" STR_FMT,
 	    STR_ARG(s->public_url), STR_ARG(p->name));
 	p->directory = directory_write(s->arena, s, p);
@@ -158,6 +172,12 @@ acme_directory_url(const struct acme *acme)
 		p = &acme->setup->profiles[0];
 	return str_printf(acme->setup->arena, STR_FMT "/directory",
 	    STR_ARG(p->base));
+}
+
+unsigned
+acme_at_work(const struct acme *acme)
+{
+	return issue_at_work(acme);
 }
 
 unsigned

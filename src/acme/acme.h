@@ -77,8 +77,10 @@ enum step acme_revoke(struct acme *, struct task *t, struct str certificate,
  */
 void acme_tell_issuers(struct acme *);
 
-/* Orders being issued now. */
+/* Orders being issued now; of these, those that wait for an issuer or for the
+ * store, and not for their next try. */
 unsigned acme_issuing(const struct acme *);
+unsigned acme_at_work(const struct acme *);
 
 /* No request may be under way. */
 void acme_free(struct acme *);

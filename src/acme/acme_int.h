@@ -21,6 +21,7 @@ enum {
 	ACME_TAKES_MAX = 4,      /* limits of one request */
 	ACME_RECOVER_MAX = 50,   /* orders taken over in one pass */
 	ACME_ATTEMPTS_MAX = 100, /* claims of one order, then it fails */
+	ACME_ISSUING_MAX = 5000, /* orders at issuers that do not plan */
 	ACME_TELLING_MAX = 50,   /* issuers being told of a revocation */
 };
 
@@ -212,13 +213,14 @@ struct claim {
 	struct str csr;    /* DER */
 	struct str serial; /* hex; empty if the issuer does not plan */
 	int64_t attempt, not_before, not_after;
+	int64_t uncertain; /* attempts before it that may have signed */
 };
 
 /* How it ended; exactly one of the three. Lives until the callback returns. */
 struct issued {
 	const struct store_result *order; /* stored: the row in statement ... */
 	unsigned stmt;                    /* ... this */
-	const struct problem *failed;     /* the order is invalid now */
+	const struct problem *failed;     /* the order is invalid, or ready */
 	bool pending; /* not known or not done yet: the order is processing */
 };
 
@@ -226,10 +228,13 @@ typedef enum step issued_fn(void *arg, const struct issued *);
 
 /*
  * Sign and store. Goes on if the waiting task ends; then only the store
- * knows. t may be NULL: nobody waits.
+ * knows. t may be NULL: nobody waits. An issuer that does not plan is waited
+ * for no longer than wait; then the order is processing.
  */
 void issue_start(struct acme *, const struct claim *, struct task *t,
-    issued_fn *fn, void *arg);
+    int64_t wait, issued_fn *fn, void *arg);
+/* How many of them have asked an issuer or the store just now? */
+unsigned issue_at_work(const struct acme *);
 void issue_stop_all(struct acme *);
 
 /* ---- tell.c: issuers and revocations; the pass is acme_tell_issuers */

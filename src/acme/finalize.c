@@ -4,10 +4,10 @@
  *
  *	check	pure: the CSR, its signature and key, the profile's key types
  *	start	the claim: one guarded statement checks owner, state, time and
- *		names, and makes CSR, issuer, serial, validity and lease
- *		durable before anything is signed
+ *		names, and makes CSR, issuer and lease, and of an issuer that
+ *		plans serial and validity, durable before anything is signed
  *	issue	sign and store (issue.c)
- *	answer	200 with the order
+ *	answer	200 with the order, which is processing if the issuer is slow
  *
  * A claim that found no row is explained by reading the order; the same CSR
  * again gets the order as it is, so a client may repeat a lost request.
@@ -138,27 +138,58 @@ on_claimed(void *arg, const struct store_result *r)
 		.attempt = store_get_int(r, 0, 0, ORDER_CLAIM_ATTEMPT),
 		.not_before = store_get_int(r, 0, 0,
 		    ORDER_CLAIM_CERT_NOT_BEFORE),
-		.not_after = store_get_int(r, 0, 0,
-		    ORDER_CLAIM_CERT_NOT_AFTER) },
-	    &q->req->task, on_issued, q);
+		.not_after = store_get_int(r, 0, 0, ORDER_CLAIM_CERT_NOT_AFTER),
+		.uncertain = store_get_int(r, 0, 0, ORDER_CLAIM_UNCERTAIN) },
+	    &q->req->task, q->setup->conf->finalize_wait, on_issued, q);
 	return STEP_WAITING;
+}
+
+/* Serial and validity, if the issuer plans them. */
+static void
+put_plan(struct batch *b, struct str serial, int64_t begin, int64_t end)
+{
+	store_str(b, serial); /* null if there is none */
+	if (serial.n > 0) {
+		store_int(b, begin);
+		store_int(b, end);
+	} else {
+		store_null(b);
+		store_null(b);
+	}
+}
+
+static const struct problem *
+too_busy(struct areq *q)
+{
+	struct problem *pr = problem_cause(q->arena, PROBLEM_UNAVAILABLE,
+	    "%d orders are being issued", ACME_ISSUING_MAX);
+
+	pr->retry_after = 5;
+	return pr;
 }
 
 static enum step
 finalize_start(struct areq *q)
 {
 	struct finalize *f = q->state;
+	const struct issuer *issuer = q->profile->issuer;
 	struct batch *b;
 	uint8_t serial[PKI_SERIAL_LEN];
-	int64_t begin, end;
+	int64_t begin = 0, end = 0;
 
-	if (!issuer_plan_validity(q->profile->issuer, loop_wall(q->acme->loop),
-		q->profile->conf->lifetime, &begin, &end))
-		return acme_fail(q,
-		    problem_cause(q->arena, PROBLEM_SERVER,
-			"the issuer %s has expired", q->profile->issuer->name));
-	pki_random_serial(serial);
-	f->serial = hex_encode(q->arena, str_make(serial, sizeof(serial)));
+	f->serial = STR_NONE;
+	if (!issuer->ops->plans && q->acme->nissuing >= ACME_ISSUING_MAX)
+		return acme_fail(q, too_busy(q));
+	if (issuer->ops->plans) {
+		if (!issuer_plan_validity(issuer, loop_wall(q->acme->loop),
+			q->profile->conf->lifetime, &begin, &end))
+			return acme_fail(q,
+			    problem_cause(q->arena, PROBLEM_SERVER,
+				"the issuer %s has expired", issuer->name));
+		pki_random_serial(serial);
+		f->serial = hex_encode(q->arena,
+		    str_make(serial, sizeof(serial)));
+	}
 	b = store_new_batch(q->acme->store, &q->req->task, q->account);
 	store_add(b, SQL_ORDER_CLAIM);
 	store_str(b, q->object);
@@ -166,11 +197,9 @@ finalize_start(struct areq *q)
 	store_str(b, q->profile->name);
 	store_int(b, q->key_version);
 	store_blob(b, f->der);
-	store_str(b, str_from(q->profile->issuer->name));
+	store_str(b, str_from(issuer->name));
 	store_int(b, q->setup->conf->lease);
-	store_str(b, f->serial);
-	store_int(b, begin);
-	store_int(b, end);
+	put_plan(b, f->serial, begin, end);
 	store_str(b, f->names);
 	store_require(b);
 	return store_send_batch(b, on_claimed, q);

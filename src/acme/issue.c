@@ -7,9 +7,17 @@
  *	sign		the issuer's work
  *	store		order valid, certificate, audit row: one batch
  *	  or fail	order invalid, with the problem
+ *	  or release	order ready again: nothing was signed, come again
  *	end		tell whoever waits
+ *
+ * An issuer that does not plan may be slow, or not there. Meanwhile the lease
+ * is renewed. What surely did not sign is asked again, as long as somebody
+ * waits for it or until patience ends. What may have signed is noted as
+ * uncertain in the order's row before the issuer is asked once more, and not
+ * a third time: at most one certificate is handed out, and at most one is
+ * lost sight of.
  */
-#include "acme/acme_int.h"
+#include "acme/issue.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -20,29 +28,11 @@
 #include "log/log.h"
 #include "metrics/metrics.h"
 
-struct waiter {
-	struct op op; /* on the waiting task */
-	struct issuance *issuance;
-	issued_fn *fn;
-	void *arg;
-};
-
-struct issuance {
-	LIST_ENTRY(issuance) entry; /* acme->issuing */
-	struct acme *acme;
-	struct task task;      /* its arena holds this struct */
-	struct waiter *waiter; /* NULL: nobody waits (any more) */
-	struct claim claim;
-	struct acme_setup *setup;
-	const struct acme_profile *profile;
-	struct pki_csr csr;
-	struct str cert_id;
-	const struct problem *problem; /* why it failed */
-};
+/* The first wait before another try; each one doubles. */
+#define BACKOFF_MIN (WHEN_SECOND / 5)
+#define BACKOFF_MAX (30 * WHEN_SECOND)
 
 static void on_signed(void *, const struct issuer_result *);
-static enum step on_stored(void *, const struct store_result *);
-static enum step on_failed(void *, const struct store_result *);
 
 /* ---- waiting */
 
@@ -51,11 +41,34 @@ detach_waiter(struct op *op)
 {
 	struct waiter *w = (struct waiter *)(void *)op;
 
+	timer_stop(&w->timer);
 	w->issuance->waiter = NULL;
 }
 
 static void
-add_waiter(struct issuance *s, struct task *t, issued_fn *fn, void *arg)
+tell_waiter(struct issuance *s, const struct issued *how)
+{
+	struct waiter *w = s->waiter;
+
+	if (w == NULL)
+		return;
+	s->waiter = NULL;
+	timer_stop(&w->timer);
+	op_done(&w->op);
+	(void)w->fn(w->arg, how);
+}
+
+static void
+on_waited(void *arg)
+{
+	struct waiter *w = arg;
+
+	tell_waiter(w->issuance, &(struct issued){ .pending = true });
+}
+
+static void
+add_waiter(struct issuance *s, struct task *t, int64_t wait, issued_fn *fn,
+    void *arg)
 {
 	struct waiter *w = arena_new(s->task.arena, struct waiter);
 
@@ -63,24 +76,102 @@ add_waiter(struct issuance *s, struct task *t, issued_fn *fn, void *arg)
 	w->issuance = s;
 	w->fn = fn;
 	w->arg = arg;
+	w->until = INT64_MAX;
+	timer_init(&w->timer, s->acme->loop, on_waited, w);
+	if (s->remote) {
+		w->until = s->began + wait;
+		timer_start(&w->timer, wait);
+	}
 	s->waiter = w;
 	task_wait(t, &w->op);
 }
 
-/* Tell, then go. */
 static void
-end_issuance(struct issuance *s, const struct issued *how)
+free_issuance(struct issuance *s)
 {
-	struct waiter *w = s->waiter;
-
-	if (w != NULL) {
-		s->waiter = NULL;
-		op_done(&w->op);
-		(void)w->fn(w->arg, how);
-	}
+	timer_stop(&s->next);
+	timer_stop(&s->lease);
 	LIST_REMOVE(s, entry);
 	s->acme->nissuing--;
 	task_end(&s->task);
+}
+
+void
+issue_end(struct issuance *s, const struct issued *how)
+{
+	tell_waiter(s, how);
+	free_issuance(s);
+}
+
+void
+issue_count(const struct issuance *s, const char *outcome)
+{
+	metrics_count(FAMILY_issuance, s->claim.issuer.p, outcome);
+}
+
+/* ---- trying again */
+
+int64_t
+issue_backoff(unsigned tries)
+{
+	int64_t wait = BACKOFF_MIN;
+
+	while (tries-- > 0 && wait < BACKOFF_MAX)
+		wait *= 2;
+	return wait < BACKOFF_MAX ? wait : BACKOFF_MAX;
+}
+
+static void
+on_rested(void *arg)
+{
+	struct issuance *s = arg;
+
+	s->step(s);
+}
+
+void
+issue_rest(struct issuance *s, unsigned tries, int64_t least,
+    void (*step)(struct issuance *))
+{
+	int64_t wait = issue_backoff(tries);
+
+	s->state = ISSUE_RESTING;
+	s->step = step;
+	timer_start(&s->next, wait > least ? wait : least);
+}
+
+static void
+on_lease(void *arg)
+{
+	struct issuance *s = arg;
+
+	timer_start(&s->lease, s->acme->setup->conf->lease / 3);
+	if (!s->lost)
+		issue_renew(s);
+}
+
+/*
+ * Surely nothing was signed. While somebody waits, that is for as long as they
+ * do; they then hear why, and the order is theirs to finalize again. Who was
+ * told "processing" would not understand an order that is ready again: that
+ * one goes on, and fails in the end.
+ */
+static void
+try_again(struct issuance *s, struct problem *pr)
+{
+	int64_t wait = issue_backoff(s->tries), asked_for = pr->retry_after;
+	int64_t now = loop_mono(s->acme->loop);
+
+	if (asked_for * WHEN_SECOND > wait)
+		wait = asked_for * WHEN_SECOND;
+	if (pr->retry_after == 0)
+		pr->retry_after = ISSUE_COME_AGAIN;
+	if (s->waiter != NULL && now + wait > s->waiter->until)
+		issue_release(s, pr);
+	else if (now + wait > s->began + ISSUE_PATIENCE)
+		issue_fail(s, pr);
+	else
+		issue_rest(s, s->tries++, wait, issue_sign);
 }
 
 /* ---- the steps */
@@ -97,36 +188,6 @@ copy_claim(struct arena *a, struct claim *to, const struct claim *from)
 	to->serial = str_dup(a, from->serial);
 }
 
-static void
-send_failure(struct issuance *s, const struct problem *pr)
-{
-	struct arena *a = s->task.arena;
-	struct batch *b = store_new_batch(s->acme->store, &s->task,
-	    s->claim.account);
-	struct str error = problem_json(a, pr);
-
-	log_warn("while issuing", LOG_STR("order", s->claim.order),
-	    LOG_STR("problem", problem_name(pr->type)),
-	    LOG_TEXT("cause", pr->cause != NULL ? pr->cause : pr->detail.p));
-	s->problem = pr;
-	store_add(b, SQL_ORDER_FAIL);
-	store_str(b, s->claim.order);
-	store_int(b, s->claim.attempt);
-	store_str(b, error);
-	store_require(b);
-	audit_add(b,
-	    &(struct audit_entry){
-		.actor = STR("certloopd"),
-		.action = "order.fail",
-		.object = s->claim.order,
-		.order = s->claim.order,
-		.account = s->claim.account,
-		.serial = s->claim.serial,
-		.detail = error,
-	    });
-	(void)store_send_batch(b, on_failed, s);
-}
-
 static unsigned
 eku_of(const struct conf_profile *p)
 {
@@ -134,9 +195,19 @@ eku_of(const struct conf_profile *p)
 	    (p->client_auth ? PKI_EKU_CLIENT : 0U);
 }
 
-static void
-sign(struct issuance *s)
+/* By name each time: a reload may have put another in its place. */
+static struct issuer *
+find_issuer(const struct issuance *s)
 {
+	const struct acme_options *o = &s->acme->options;
+
+	return o->find_issuer(o->issuers, s->claim.issuer.p);
+}
+
+void
+issue_sign(struct issuance *s)
+{
+	struct issuer *issuer = find_issuer(s);
 	struct issuer_request rq = {
 		.csr = s->claim.csr,
 		.spki = s->csr.spki,
@@ -151,23 +222,27 @@ sign(struct issuance *s)
 	};
 	struct str raw;
 
-	if (!hex_decode(s->task.arena, s->claim.serial, &raw) ||
-	    raw.n != sizeof(rq.serial)) {
-		send_failure(s,
-		    problem_cause(s->task.arena, PROBLEM_SERVER,
-			"the claimed serial is broken"));
-		return;
+	if (!s->remote) {
+		if (!hex_decode(s->task.arena, s->claim.serial, &raw) ||
+		    raw.n != sizeof(rq.serial)) {
+			issue_fail(s,
+			    problem_cause(s->task.arena, PROBLEM_SERVER,
+				"the claimed serial is broken"));
+			return;
+		}
+		memcpy(rq.serial, raw.p, raw.n);
 	}
-	memcpy(rq.serial, raw.p, raw.n);
-	s->profile->issuer->ops->sign(s->profile->issuer, &s->task, &rq,
-	    on_signed, s);
+	s->state = ISSUE_SIGNING;
+	s->asked = loop_mono(s->acme->loop);
+	issuer->ops->sign(issuer, &s->task, &rq, on_signed, s);
 }
 
-/* Read back what was claimed; the profile or issuer may be gone by now. */
+/* Read back what was claimed; profile or issuer may be gone by now. */
 static const struct problem *
 open_claim(struct issuance *s)
 {
 	struct arena *a = s->task.arena;
+	const struct issuer *issuer = find_issuer(s);
 
 	if (s->claim.attempt > ACME_ATTEMPTS_MAX)
 		return problem_cause(a, PROBLEM_SERVER,
@@ -176,9 +251,14 @@ open_claim(struct issuance *s)
 	if (s->profile == NULL)
 		return problem_cause(a, PROBLEM_SERVER,
 		    "the profile of the order is not configured any more");
-	if (!str_is(s->claim.issuer, s->profile->issuer->name))
+	if (issuer == NULL)
 		return problem_cause(a, PROBLEM_SERVER,
-		    "the issuer of the order is not the profile's any more");
+		    "the issuer of the order is not configured any more");
+	s->remote = !issuer->ops->plans;
+	if (s->remote && s->claim.uncertain > ISSUE_UNCERTAIN_MAX)
+		return problem_cause(a, PROBLEM_SERVER,
+		    "the issuer may have been asked twice, and nobody knows "
+		    "what it did");
 	/* its signature was checked before it was claimed */
 	if (pki_read_csr(a, s->claim.csr, &s->csr) != NULL)
 		return problem_cause(a, PROBLEM_SERVER,
@@ -188,7 +268,7 @@ open_claim(struct issuance *s)
 
 void
 issue_start(struct acme *acme, const struct claim *claim, struct task *t,
-    issued_fn *fn, void *arg)
+    int64_t wait, issued_fn *fn, void *arg)
 {
 	struct task task;
 	struct issuance *s;
@@ -200,110 +280,104 @@ issue_start(struct acme *acme, const struct claim *claim, struct task *t,
 	LIST_INIT(&s->task.ops);
 	s->acme = acme;
 	s->setup = acme_hold(acme, s->task.arena);
+	s->began = loop_mono(acme->loop);
+	timer_init(&s->next, acme->loop, on_rested, s);
+	timer_init(&s->lease, acme->loop, on_lease, s);
 	copy_claim(s->task.arena, &s->claim, claim);
 	LIST_INSERT_HEAD(&acme->issuing, s, entry);
 	acme->nissuing++;
+	pr = open_claim(s);
 	if (t != NULL)
-		add_waiter(s, t, fn, arg);
-	if ((pr = open_claim(s)) != NULL)
-		send_failure(s, pr);
+		add_waiter(s, t, wait, fn, arg);
+	if (s->remote)
+		timer_start(&s->lease, acme->setup->conf->lease / 3);
+	if (pr != NULL)
+		issue_fail(s, pr);
 	else
-		sign(s);
+		issue_sign(s);
+}
+
+/* ---- the answer */
+
+static void
+keep_made(struct issuance *s, const struct issuer_result *r)
+{
+	struct arena *a = s->task.arena;
+
+	s->made = (struct made){
+		.der = str_dup(a, r->der),
+		.serial = str_dup(a, r->serial),
+		.chain_pem = str_dup(a, r->chain_pem),
+		.chain_id = str_dup(a, str_from(r->chain_id)),
+		.not_before = r->not_before,
+		.not_after = r->not_after,
+	};
+	if (s->made.not_after < s->made.not_before) /* it lies */
+		s->made.not_after = s->made.not_before;
+}
+
+/* The issuer's problem goes away with its call. */
+static struct problem *
+keep_problem(struct issuance *s, const struct problem *from)
+{
+	struct arena *a = s->task.arena;
+	struct problem *pr = arena_new(a, struct problem);
+
+	*pr = *from;
+	pr->detail = str_dup(a, pr->detail);
+	if (pr->cause != NULL)
+		pr->cause = str_cstr(a, str_from(pr->cause));
+	return pr;
 }
 
 static void
-put_certificate(struct issuance *s, struct batch *b,
-    const struct issuer_result *r)
+on_refused(struct issuance *s, const struct issuer_result *r)
 {
-	struct arena *a = s->task.arena;
-	struct str hash = str_make(s->csr.spki_hash, sizeof(s->csr.spki_hash));
+	struct problem *pr = keep_problem(s, r->problem);
 
-	store_add(b, SQL_CHAIN_INSERT);
-	store_str(b, str_from(r->chain_id));
-	store_str(b, r->chain_pem);
-	store_add(b, SQL_CERT_INSERT);
-	store_str(b, s->cert_id);
-	store_str(b, s->claim.order);
-	store_str(b, s->claim.account);
-	store_str(b, s->claim.profile);
-	store_str(b, s->claim.issuer);
-	store_str(b, s->claim.serial);
-	store_int(b, s->claim.not_before);
-	store_int(b, s->claim.not_after);
-	store_blob(b, r->der);
-	store_str(b, str_from(r->chain_id));
-	store_str(b, hex_encode(a, hash));
-	store_str(b, names_text(a, &s->csr.names));
+	metrics_count(FAMILY_issuance_failures, s->claim.issuer.p,
+	    issuer_class_name(r->class));
+	log_warn("while asking an issuer", LOG_STR("issuer", s->claim.issuer),
+	    LOG_STR("order", s->claim.order),
+	    LOG_INT("attempt", s->claim.attempt),
+	    LOG_TEXT("class", issuer_class_name(r->class)),
+	    LOG_BOOL("uncertain", r->uncertain),
+	    LOG_TEXT("cause", pr->cause != NULL ? pr->cause : pr->detail.p));
+	if (s->lost && r->der.n == 0)
+		issue_end(s, &(struct issued){ .pending = true });
+	else if (r->uncertain && s->claim.uncertain < ISSUE_UNCERTAIN_MAX)
+		issue_mark(s, pr->retry_after * WHEN_SECOND);
+	else if (!r->uncertain && r->again && s->remote)
+		try_again(s, pr);
+	else
+		issue_fail(s, pr);
 }
 
 static void
 on_signed(void *arg, const struct issuer_result *r)
 {
 	struct issuance *s = arg;
-	struct arena *a = s->task.arena;
-	struct batch *b;
 
-	if (r->problem != NULL) {
-		struct problem *pr = arena_new(a, struct problem);
-
-		*pr = *r->problem; /* the issuer's goes away with its call */
-		pr->detail = str_dup(a, pr->detail);
-		if (pr->cause != NULL)
-			pr->cause = str_cstr(a, str_from(pr->cause));
-		send_failure(s, pr);
-		return;
-	}
-	s->cert_id = id_new(a);
-	b = store_new_batch(s->acme->store, &s->task, s->claim.account);
-	store_add(b, SQL_ORDER_FINISH);
-	store_str(b, s->claim.order);
-	store_int(b, s->claim.attempt);
-	store_str(b, s->cert_id);
-	store_require(b);
-	put_certificate(s, b, r);
-	audit_add(b,
-	    &(struct audit_entry){
-		.actor = str_printf(a, "account:" STR_FMT,
-		    STR_ARG(s->claim.account)),
-		.action = "certificate.issue",
-		.object = s->cert_id,
-		.order = s->claim.order,
-		.account = s->claim.account,
-		.serial = s->claim.serial,
-	    });
-	(void)store_send_batch(b, on_stored, s);
+	metrics_hist_observe(metrics_hist(HIST_issuance_seconds,
+				 s->claim.issuer.p),
+	    (double)(loop_mono(s->acme->loop) - s->asked) / WHEN_SECOND);
+	if (r->der.n > 0)
+		keep_made(s, r);
+	if (r->problem != NULL)
+		on_refused(s, r);
+	else
+		issue_store(s);
 }
 
-static enum step
-on_stored(void *arg, const struct store_result *r)
+unsigned
+issue_at_work(const struct acme *acme)
 {
-	struct issuance *s = arg;
-	struct issued how = { .pending = true };
+	const struct issuance *s;
+	unsigned n = 0;
 
-	if (r->status == STORE_OK) {
-		metrics_add(METRIC_certificates_issued, 1);
-		how = (struct issued){ .order = r, .stmt = 0 };
-	} else if (r->status != STORE_LOST) {
-		/* the lease runs out and recovery takes the order over */
-		log_warn("while storing a certificate",
-		    LOG_STR("order", s->claim.order),
-		    LOG_TEXT("cause",
-			r->problem != NULL ? r->problem->cause : "conflict"));
-	}
-	end_issuance(s, &how);
-	return STEP_DONE;
-}
-
-static enum step
-on_failed(void *arg, const struct store_result *r)
-{
-	struct issuance *s = arg;
-	struct issued how = { .pending = true };
-
-	if (r->status == STORE_OK)
-		how = (struct issued){ .failed = s->problem };
-	end_issuance(s, &how);
-	return STEP_DONE;
+	LIST_FOREACH(s, &acme->issuing, entry)
+		n += s->state != ISSUE_RESTING;
+	return n;
 }
 
 void
@@ -313,8 +387,6 @@ issue_stop_all(struct acme *acme)
 
 	while ((s = LIST_FIRST(&acme->issuing)) != NULL) {
 		assert(s->waiter == NULL);
-		LIST_REMOVE(s, entry);
-		acme->nissuing--;
-		task_end(&s->task);
+		free_issuance(s);
 	}
 }

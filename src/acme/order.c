@@ -139,6 +139,10 @@ check_dates(struct areq *q, struct order_request *o)
 		return pr;
 	if (o->not_before == 0 && o->not_after == 0)
 		return NULL;
+	if (!q->profile->issuer->ops->plans)
+		return problem_new(q->arena, PROBLEM_MALFORMED,
+		    "the issuer of this profile sets the dates itself: leave "
+		    "out notBefore and notAfter");
 	if (!issuer_plan_validity(q->profile->issuer, now,
 		q->profile->conf->lifetime, &first, &last))
 		return problem_cause(q->arena, PROBLEM_SERVER,

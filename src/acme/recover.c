@@ -2,7 +2,8 @@
 /*
  * The recovery job: orders whose claim ran out of its lease (the process that
  * made it is dead, or could not store) are taken over, one guarded statement
- * each, and issued again with the serial and validity that were claimed.
+ * each, and issued again: with the serial and validity that were claimed, or,
+ * by an issuer that does not plan, once more and not a third time.
  */
 #include "acme/acme_int.h"
 
@@ -102,8 +103,10 @@ on_retaken(void *arg, const struct store_result *r)
 			.not_before = store_get_int(r, 0, 0,
 			    ORDER_RETAKE_CERT_NOT_BEFORE),
 			.not_after = store_get_int(r, 0, 0,
-			    ORDER_RETAKE_CERT_NOT_AFTER) },
-		    NULL, NULL, NULL);
+			    ORDER_RETAKE_CERT_NOT_AFTER),
+			.uncertain = store_get_int(r, 0, 0,
+			    ORDER_RETAKE_UNCERTAIN) },
+		    NULL, 0, NULL, NULL);
 	}
 	if (--*t->left == 0)
 		end_pass(acme);

@@ -80,6 +80,8 @@ struct daemon {
 	struct single *single;
 	LIST_HEAD(, selfcert) selfcerts; /* being made */
 	struct timer renew;              /* our own certificate */
+	struct timer drain;              /* looks whether all is done */
+	int64_t stop_by;                 /* by loop_mono */
 	bool ready, stopping;
 	enum daemon_exit exit;
 	struct loop_signal *sigterm, *sigint, *sighup;

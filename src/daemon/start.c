@@ -303,12 +303,19 @@ go(struct daemon *d)
 
 /* ---- stop */
 
+/*
+ * Requests are done, but an issuer may still be at work for one of them, and
+ * its answer is worth waiting for.
+ */
 static void
 on_drained(void *arg)
 {
 	struct daemon *d = arg;
 
-	loop_stop(d->loop);
+	if (acme_at_work(d->acme) > 0 && loop_mono(d->loop) < d->stop_by)
+		timer_start(&d->drain, WHEN_SECOND / 50);
+	else
+		loop_stop(d->loop);
 }
 
 void
@@ -320,5 +327,7 @@ daemon_stop(struct daemon *d)
 	log_info("stopping");
 	jobs_stop(d->jobs);
 	d->jobs = NULL;
+	timer_init(&d->drain, d->loop, on_drained, d);
+	d->stop_by = loop_mono(d->loop) + d->conf->shutdown_timeout;
 	http_server_drain(d->http, d->conf->shutdown_timeout, on_drained, d);
 }

@@ -61,7 +61,8 @@ struct issuer_result {
 	 * not answer, or not sensibly.
 	 */
 	bool uncertain;
-	struct str der;                /* the certificate */
+	/* the certificate; also one that will not do, if there is a problem */
+	struct str der;
 	struct str serial;             /* its canonical text, pki_serial_text */
 	int64_t not_before, not_after; /* usec since 1970 */
 	struct str chain_pem;          /* what follows it for the client */

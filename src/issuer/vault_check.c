@@ -148,9 +148,6 @@ check(struct arena *a, const struct json *data, const struct pki_cert *c,
 	    (why = check_chain(a, &chain, now)) != NULL ||
 	    (why = check_cert(a, c, &chain.certs[0], o, now)) != NULL)
 		return why;
-	r->der = c->der;
-	r->not_before = c->not_before * WHEN_SECOND;
-	r->not_after = c->not_after * WHEN_SECOND;
 	r->chain_pem = write_chain(a, &chain);
 	return NULL;
 }
@@ -176,7 +173,10 @@ vault_check(struct arena *a, struct str body, const struct vault_order *o,
 		*why = str_printf(a, "the certificate %s", *why).p;
 		return false;
 	}
+	r->der = cert.der;
 	r->serial = pki_serial_text(a, cert.serial);
+	r->not_before = cert.not_before * WHEN_SECOND;
+	r->not_after = cert.not_after * WHEN_SECOND;
 	*why = n > 1 ? "there is more than one certificate" :
 		       check(a, data, &cert, o, now, r);
 	return *why == NULL;

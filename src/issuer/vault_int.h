@@ -117,7 +117,8 @@ struct vault_order {
  * Read the answer to a signing request and check the certificate against the
  * order: key, names, purposes, lifetime, signature, chain. On success the
  * result is complete but for chain_id. Otherwise *why says what is wrong; the
- * result has the serial if there was a certificate. False with
+ * result has the certificate, its serial and validity, if there was one that
+ * can be read. False with
  * *is_answer false: there was none.
  */
 bool vault_check(struct arena *, struct str body, const struct vault_order *,

@@ -83,7 +83,8 @@ CREATE TABLE orders (
 	issuer TEXT COLLATE "C",
 	attempt BIGINT NOT NULL DEFAULT 0 CHECK (attempt >= 0), -- the fence
 	lease BIGINT,                        -- when another may take over
-	uncertain BIGINT NOT NULL DEFAULT 0 CHECK (uncertain IN (0, 1)),
+	-- attempts that may have reached a remote issuer, and nobody knows
+	uncertain BIGINT NOT NULL DEFAULT 0 CHECK (uncertain >= 0),
 	serial TEXT COLLATE "C",             -- of a local issuer; lower case hex
 	cert_not_before BIGINT,
 	cert_not_after BIGINT,

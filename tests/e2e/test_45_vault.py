@@ -1,0 +1,715 @@
+# SPDX-License-Identifier: ISC
+"""Certificates from Vault, by a scripted peer that can hang, die and lie:
+what the client hears, what becomes of the order, and what is left at Vault."""
+
+import os
+import secrets
+import threading
+import time
+
+import pytest
+
+import clients
+import servers
+import vault_peer
+import x509
+from acme import at_once
+from jose import b64
+from servers import wait_for
+
+PROFILES = """
+profile default {
+  issuer = vault
+  auth_mode = trust_authenticated
+  open = true
+  lifetime = 24h
+}
+profile here {
+  issuer = local
+  auth_mode = trust_authenticated
+  open = true
+}
+"""
+
+QUICK = "lease = 5s\nrecovery_interval = 1s\n"
+
+SERVER_ERROR = "serverInternal"
+
+
+def fresh():
+    return [f"{secrets.token_hex(6)}.example.org"]
+
+
+class World:
+    """A peer, and a certloopd whose profile `default` is signed by it."""
+
+    def __init__(self, new_server, folder, engine="sqlite", tls=False,
+                 top=QUICK, options="", ttl=3600, **more):
+        self.peer = vault_peer.VaultPeer(tls=tls).start()
+        self.peer.add_token("s.token", ttl)
+        self.folder = folder
+        self.token_file = folder / "token"
+        self.write_token("s.token")
+        self.ca_file = folder / "vault-ca.pem"
+        self.ca_file.write_text(vault_peer.pem(self.peer.authority.root))
+        self.root = folder / "vault-root.pem"
+        self.root.write_text(vault_peer.pem(self.peer.authority.root))
+        self.options = options
+        self.role = "servers"
+        self.server = new_server(engine, top=top, profiles=PROFILES,
+                                 extra=self.section(), **more)
+
+    def section(self, peer=None):
+        peer = peer or self.peer
+        ca = f'ca_file = "{self.ca_file}"' if "https" in peer.address else ""
+        return f"""
+issuer vault {{
+  type = vault
+  address = "{peer.address}"
+  token_file = "{self.token_file}"
+  role = {self.role}
+  {ca}
+  {self.options}
+}}
+"""
+
+    def write_token(self, value):
+        new = self.token_file.with_suffix(".new")
+        new.touch(mode=0o600)
+        new.write_text(value + "\n")
+        new.rename(self.token_file)
+
+    def start(self):
+        self.server.start()
+        self.client = self.server.client()
+        self.client.register()
+        return self
+
+    def rewrite(self, peer=None):
+        """The configuration with what is set now."""
+        self.server.extra = self.section(peer)
+        self.server.write_config()
+
+    def always(self, **answers):
+        self.peer.command({"always": answers})
+
+    def next(self, *answers):
+        self.peer.command({"script": {"sign": list(answers)}})
+
+    def signs(self, peer=None):
+        with (peer or self.peer).lock:
+            return [r for r in (peer or self.peer).requests
+                    if "/sign/" in r["path"]]
+
+    def order(self):
+        """A new order and the request for it."""
+        names = fresh()
+        return self.client.order(names), x509.make_csr(names, KEY)
+
+    def finalize(self, order, csr):
+        return self.client.send(order["finalize"], {"csr": b64(csr)})
+
+    def status(self, order):
+        return self.client.refresh(order).status
+
+    def count(self, outcome):
+        return self.server.metrics()[
+            f'certloop_issuance_total{{issuer="vault",outcome="{outcome}"}}']
+
+    def failures(self, which):
+        return self.server.metrics().get(
+            "certloop_issuance_failures_total"
+            f'{{issuer="vault",class="{which}"}}', 0)
+
+    def revoked(self):
+        with self.peer.lock:
+            return {s.replace(":", "") for s in self.peer.revoked}
+
+    def rows(self, sql):
+        return self.server.store.query(sql)
+
+
+KEY = x509.new_key()
+
+
+@pytest.fixture
+def world(new_server, tmp_path):
+    """world(engine, **options): a World, not started."""
+    made = []
+
+    def make(engine="sqlite", **options):
+        made.append(World(new_server, tmp_path, engine, **options))
+        return made[-1]
+    yield make
+    for one in made:
+        one.server.remove()
+        one.peer.stop()
+
+
+# ---- what comes out
+
+def test_lego_obtains_a_certificate_through_vault(world, engine, tmp_path):
+    w = world(engine).start()
+    names = fresh() + fresh()
+    run = clients.Run(tmp_path / "lego", f"{w.server.profile_url()}/directory",
+                      w.server.root)
+    chain = run.obtain("lego", names).read_bytes()
+    certificates = x509.split_chain(chain)
+    assert len(certificates) == 2       # the root is the client's own affair
+    assert x509.names_of(certificates[0]) == set(names)
+    x509.openssl_verify(chain, w.root, tmp_path)
+    leaf = certificates[0]
+    serial = "%x" % leaf.serial_number
+    rows = w.rows("SELECT issuer, serial, der, order_id FROM certificates")
+    assert len(rows) == 1
+    assert rows[0][0] == "vault"
+    assert rows[0][1] == serial.zfill(len(serial) + len(serial) % 2)
+    assert rows[0][2] == x509.der(leaf)
+    life = leaf.not_valid_after - leaf.not_valid_before
+    assert 0 < life.total_seconds() < 24 * 3600
+    assert w.count("success") == 1
+
+
+def test_vault_is_told_the_names_and_a_lifetime_within_the_profile(world):
+    w = world(options="ttl = 6h\n mount = pki").start()
+    name = fresh()[0]
+    _, pem, _ = w.client.obtain([name, "10.1.2.3"], key=KEY)
+    sign = w.signs()[-1]
+    assert sign["path"] == "/v1/pki/sign/servers"
+    assert sign["token"] == "s.token"
+    assert sign["body"]["alt_names"] == name
+    assert sign["body"]["ip_sans"] == "10.1.2.3"
+    assert sign["body"]["ttl"] == "21600s"
+    assert x509.names_of(x509.split_chain(pem)[0]) == {name, "10.1.2.3"}
+
+
+def test_it_works_over_tls_with_a_ca_of_its_own(world):
+    w = world(tls=True).start()
+    w.client.obtain(fresh(), key=KEY)
+    # somebody else's Vault
+    w.ca_file.write_text(vault_peer.pem(w.peer.stranger.root))
+    assert w.server.ctl("reload").returncode == 0
+    order, csr = w.order()
+    response = w.finalize(order, csr)
+    assert response.status == 503, response
+    assert w.status(order) == "ready"
+    assert w.failures("network") > 0
+    # a reload reads the file again, though no option has changed
+    w.ca_file.write_text(vault_peer.pem(w.peer.authority.root))
+    assert w.server.ctl("reload").returncode == 0
+    w.client.finalize(order, csr)
+
+
+def test_dates_are_vaults_own(world):
+    w = world().start()
+    response = w.client.send(w.client.directory["newOrder"], {
+        "identifiers": [{"type": "dns", "value": fresh()[0]}],
+        "notAfter": "2030-01-01T00:00:00Z"})
+    assert response.status == 400, response
+    assert response.problem == "malformed"
+    assert "notAfter" in response.json["detail"]
+
+
+def test_a_revocation_reaches_vault(world, engine):
+    w = world(engine).start()
+    _, pem, _ = w.client.obtain(fresh(), key=KEY)
+    leaf = x509.split_chain(pem)[0]
+    w.client.post(w.client.directory["revokeCert"],
+                  {"certificate": b64(x509.der(leaf))})
+    serial = "%x" % leaf.serial_number
+    serial = serial.zfill(len(serial) + len(serial) % 2)
+    wait_for(lambda: serial in w.revoked(), 10, "Vault to hear of it")
+
+
+# ---- a Vault that will not do
+
+# what it answers to sign; the class; seconds of Retry-After (None: any)
+DEFERRED = {
+    "sealed": ({"status": 503, "errors": ["Vault is sealed"]},
+               "upstream_5xx", 30),
+    "standby": ({"status": 473, "errors": ["performance standby"]},
+                "upstream_5xx", 30),
+    "elsewhere": ({"status": 307,
+                   "headers": {"Location": "http://127.0.0.1:1/v1/x"}},
+                  "upstream_5xx", 30),
+    "throttled": ({"status": 429, "headers": {"Retry-After": "77"}},
+                  "rate_limited", 77),
+    "refused token": ({"status": 403, "errors": ["permission denied"]},
+                      "auth", None),
+}
+
+
+@pytest.mark.parametrize("what", DEFERRED)
+def test_the_order_stays_ready_if_vault_cannot_sign_now(world, engine, what):
+    answer, which, seconds = DEFERRED[what]
+    w = world(engine, top=QUICK + "finalize_wait = 1s").start()
+    order, csr = w.order()
+    w.always(sign=answer)
+    began = time.monotonic()
+    response = w.finalize(order, csr)
+    assert time.monotonic() - began < 5
+    assert response.status == 503, response
+    assert response.problem == SERVER_ERROR
+    assert int(response.header("Retry-After")) == seconds or seconds is None
+    assert int(response.header("Retry-After")) > 0
+    assert w.status(order) == "ready"
+    assert w.failures(which) > 0
+    assert w.count("deferred") == 1
+    assert w.rows("SELECT id FROM certificates") == []
+    w.always(sign=None)
+    w.client.finalize(order, csr)   # the same order, once Vault is back
+    assert w.rows("SELECT uncertain FROM orders")[0][0] in (0, "0")
+
+
+def test_the_order_stays_ready_if_vault_is_not_there(world, engine):
+    w = world(engine, top=QUICK + "finalize_wait = 1s").start()
+    order, csr = w.order()
+    text = w.server.file.read_text()
+    w.server.write_config(text.replace(
+        f":{w.peer.port}", f":{servers.free_port()}"))
+    assert w.server.ctl("reload").returncode == 0
+    response = w.finalize(order, csr)
+    assert response.status == 503, response
+    assert w.status(order) == "ready"
+    assert w.failures("network") > 0
+
+
+def test_a_short_throttling_is_not_noticed(world):
+    w = world().start()
+    w.next({"status": 429, "headers": {"Retry-After": "1"}}, {})
+    began = time.monotonic()
+    w.client.obtain(fresh(), key=KEY)
+    assert time.monotonic() - began >= 1
+    assert w.failures("rate_limited") == 1
+    assert len(w.signs()) == 2
+
+
+def test_a_request_that_vault_refuses_ends_the_order(world, engine):
+    w = world(engine).start()
+    order, csr = w.order()
+    w.always(sign={"status": 400, "errors": [
+        "subject alternate name not allowed by this role"]})
+    response = w.finalize(order, csr)
+    assert response.status == 500, response
+    assert response.problem == SERVER_ERROR
+    assert "refuses" in response.json["detail"]
+    assert "alternate" not in response.body.decode()  # that is for the log
+    w.server.wait_log("not allowed by this role")
+    assert w.status(order) == "invalid"
+    assert order["error"]["detail"] == response.json["detail"]
+    assert w.failures("upstream_4xx") == 1
+    assert w.count("failure") == 1
+    assert len(w.signs()) == 1
+
+
+LIES = ["key", "extra_name", "missing_name", "lifetime", "future",
+        "signature", "chain", "usage"]
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_is_not_handed_out_but_revoked(world, lie):
+    w = world().start()
+    order, csr = w.order()
+    w.always(sign={"lie": lie})
+    response = w.finalize(order, csr)
+    assert response.status == 500, response
+    assert response.problem == SERVER_ERROR
+    assert w.status(order) == "invalid"
+    assert "certificate" not in order.body
+    assert w.failures("validation") == 1
+    rows = w.rows("SELECT order_id, status, serial FROM certificates")
+    assert [r[:2] for r in rows] == [(None, "revoked")]
+    wait_for(lambda: w.revoked() == {rows[0][2]}, 10, "Vault to revoke it")
+    assert len(w.signs()) == 1
+    w.always(sign=None)
+    w.client.obtain(fresh(), key=KEY)   # one lie is not the end
+
+
+def test_lies_are_kept_in_postgres_too(world, new_store):
+    w = world("postgres").start()
+    order, csr = w.order()
+    w.next({"lie": "extra_name"})
+    assert w.finalize(order, csr).status == 500
+    assert w.status(order) == "invalid"
+    rows = w.rows("SELECT status, serial FROM certificates"
+                  " WHERE order_id IS NULL")
+    assert len(rows) == 1 and rows[0][0] == "revoked"
+    wait_for(lambda: w.revoked() == {rows[0][1]}, 10, "Vault to revoke it")
+
+
+# ---- who knows what it did?
+
+UNSURE = {
+    "died": ({"die": True}, "network"),
+    "bad gateway": ({"status": 502}, "upstream_5xx"),
+    "no answer": ({"hang": True}, "timeout"),
+    "nonsense": ({"raw": "<html>"}, "other"),
+}
+
+
+@pytest.mark.parametrize("what", UNSURE)
+def test_what_may_have_signed_is_asked_once_more(world, engine, what):
+    answer, which = UNSURE[what]
+    w = world(engine, options="timeout = 1s").start()
+    order, csr = w.order()
+    w.next(answer, {})
+    response = w.finalize(order, csr)
+    assert response.status == 200, response
+    order.body = response.json
+    w.client.wait(order)
+    assert order.status == "valid"
+    assert len(w.signs()) == 2
+    assert w.failures(which) == 1
+    assert w.rows("SELECT uncertain, status FROM orders") in (
+        [(1, "valid")], [("1", "valid")])
+    assert len(w.rows("SELECT id FROM certificates")) == 1
+
+
+@pytest.mark.parametrize("what", ["died", "no answer"])
+def test_and_not_a_third_time(world, engine, what):
+    w = world(engine, options="timeout = 1s").start()
+    order, csr = w.order()
+    w.always(sign=UNSURE[what][0])
+    response = w.finalize(order, csr)
+    assert response.status == 503, response
+    assert w.status(order) == "invalid"
+    assert order["error"]["type"].endswith(SERVER_ERROR)
+    assert len(w.signs()) == 2
+    time.sleep(1.5)     # recovery has been there
+    assert len(w.signs()) == 2
+
+
+def test_the_mark_stands_before_vault_is_asked_again(world, engine):
+    """Whoever looks while the second request is under way finds it."""
+    w = world(engine, options="timeout = 5s").start()
+    order, csr = w.order()
+    w.next({"die": True}, {"delay": 2})
+    thread = threading.Thread(target=w.finalize, args=(order, csr))
+    thread.start()
+    wait_for(lambda: len(w.signs()) == 2, 10, "the second request")
+    assert w.rows("SELECT uncertain, status FROM orders") in (
+        [(1, "processing")], [("1", "processing")])
+    thread.join()
+    assert w.status(order) == "valid"
+
+
+def test_a_certificate_too_many_is_revoked(world, engine):
+    """Another process has taken the order over while Vault was slow."""
+    w = world(engine, top="lease = 60s\nrecovery_interval = 1s\n"
+                          "finalize_wait = 0").start()
+    order, csr = w.order()
+    w.next({"delay": 1.5}, {})
+    response = w.finalize(order, csr)
+    assert response.json["status"] == "processing"
+    wait_for(lambda: len(w.signs()) == 1, 10, "the request")
+    w.server.store.execute("UPDATE orders SET attempt = attempt + 1")
+    wait_for(lambda: len(w.revoked()) == 1, 20, "Vault to revoke it")
+    rows = w.rows("SELECT order_id, status, serial FROM certificates")
+    assert [r[1] for r in rows] == ["revoked"]
+    assert not rows[0][0]
+    assert {rows[0][2]} == w.revoked()
+    assert w.count("duplicate") == 1
+    assert w.status(order) == "processing"
+    # now that process dies
+    w.server.store.execute("UPDATE orders SET lease = 1")
+    w.client.wait(order)
+    assert order.status == "valid"
+    assert len(w.rows("SELECT id FROM certificates"
+                      " WHERE status = 'valid'")) == 1
+    assert len(w.revoked()) == 1
+
+
+def test_kill_9_between_request_and_answer(world, engine):
+    w = world(engine).start()
+    order, csr = w.order()
+    w.next({"delay": 1}, {})
+
+    def finalize():
+        try:
+            w.finalize(order, csr)
+        except OSError:
+            pass        # it is killed under our feet
+    thread = threading.Thread(target=finalize)
+    thread.start()
+    wait_for(lambda: len(w.signs()) == 1, 10, "the request")
+    w.server.kill()
+    thread.join()
+    w.server.start()
+    w.client = w.server.client(key=w.client.key)
+    w.client.register()
+    w.client.wait(order, seconds=30)
+    assert order.status == "valid"
+    pem = w.client.download(order)
+    assert len(w.signs()) == 2
+    rows = w.rows("SELECT order_id, der FROM certificates")
+    assert len(rows) == 1
+    assert rows[0][1] == x509.der(x509.split_chain(pem)[0])
+    assert w.rows("SELECT uncertain FROM orders")[0][0] in (1, "1")
+
+
+def test_kills_again_and_again_end_the_order(world):
+    """Two processes died over it: nobody asks a third time."""
+    w = world().start()
+    order, csr = w.order()
+    w.always(sign={"hang": True})
+    thread = threading.Thread(target=lambda: swallow(
+        lambda: w.finalize(order, csr)))
+    thread.start()
+    for n in (1, 2):
+        wait_for(lambda: len(w.signs()) == n, 30, f"request {n}")
+        w.server.kill()
+        thread.join()
+        w.server.start()
+    w.client = w.server.client(key=w.client.key)
+    w.client.register()
+    w.client.wait(order, seconds=30)
+    assert order.status == "invalid"
+    assert len(w.signs()) == 2
+    assert w.rows("SELECT id FROM certificates") == []
+
+
+def swallow(call):
+    try:
+        call()
+    except OSError:
+        pass
+
+
+# ---- slow
+
+def test_a_slow_vault_makes_the_order_processing(world, engine):
+    w = world(engine, top=QUICK + "finalize_wait = 500ms").start()
+    order, csr = w.order()
+    w.next({"delay": 2})
+    began = time.monotonic()
+    response = w.finalize(order, csr)
+    assert 0.4 < time.monotonic() - began < 1.8
+    assert response.status == 200, response
+    assert response.json["status"] == "processing"
+    assert int(response.header("Retry-After")) > 0
+    order.body = response.json
+    # the same request again changes nothing
+    assert w.finalize(order, csr).json["status"] == "processing"
+    w.client.wait(order)
+    assert order.status == "valid"
+    assert len(w.signs()) == 1
+
+
+def test_longer_than_a_lease_it_is_still_one_request(world):
+    """The lease is renewed while Vault takes its time."""
+    w = world(top=QUICK + "finalize_wait = 100ms",
+              options="timeout = 20s").start()
+    order, csr = w.order()
+    w.next({"delay": 8})
+    order.body = w.finalize(order, csr).json
+    w.client.wait(order)
+    assert order.status == "valid"
+    assert len(w.signs()) == 1
+
+
+def test_a_frozen_vault_does_not_hinder_others(world):
+    w = world(top=QUICK + "finalize_wait = 20s").start()
+    here = w.server.client(profile="here")
+    here.obtain(fresh(), key=KEY)
+    order, csr = w.order()
+    w.always(sign={"delay": 3})
+    thread = threading.Thread(target=w.finalize, args=(order, csr))
+    thread.start()
+    wait_for(lambda: len(w.signs()) == 1, 10, "the request")
+    began = time.monotonic()
+    for _ in range(5):
+        here.obtain(fresh(), key=KEY)
+    assert time.monotonic() - began < 2.5
+    assert thread.is_alive()
+    thread.join()
+    assert w.status(order) == "valid"
+
+
+def test_requests_beyond_the_bound_are_refused_with_a_time(world):
+    w = world(top=QUICK + "finalize_wait = 1s",
+              options="max_requests = 2\n timeout = 10s").start()
+    w.always(sign={"delay": 4})
+    orders = [w.order() for _ in range(4)]
+    mine = [w.client.twin() for _ in orders]
+    answers = at_once([
+        lambda c=c, o=o: c.send(o[0]["finalize"], {"csr": b64(o[1])})
+        for c, o in zip(mine, orders)])
+    assert sorted(a.status for a in answers) == [200, 200, 503, 503]
+    late = [a for a in answers if a.status == 503]
+    assert all(int(a.header("Retry-After")) > 0 for a in late)
+    assert w.failures("rate_limited") >= 2
+    assert len(w.signs()) == 2
+
+
+def test_sigterm_waits_for_the_answer(world):
+    w = world(top=QUICK + "finalize_wait = 100ms").start()
+    order, csr = w.order()
+    w.next({"delay": 2})
+    assert w.finalize(order, csr).json["status"] == "processing"
+    w.server.stop()
+    assert w.rows("SELECT status FROM orders") == [("valid",)]
+    w.server.start()
+    w.client = w.server.client(key=w.client.key)
+    w.client.register()
+    assert w.status(order) == "valid"
+    assert len(w.signs()) == 1
+
+
+# ---- the token
+
+SERIES = 'certloop_vault_token_renewals_total{result="%s"}'
+
+
+def renewals(server):
+    metrics = server.metrics()
+    return [metrics[SERIES % r]
+            for r in ("success", "failure", "not_renewable")]
+
+
+def test_the_token_is_kept_alive_and_counted(world):
+    w = world(ttl=10)
+    w.peer.command({"script": {"renew-self": [
+        {"status": 403, "errors": ["permission denied"]}, {},
+        {"renewable": False}]}})
+    w.start()
+    assert renewals(w.server) == [0, 0, 0]
+    wait_for(lambda: renewals(w.server)[1] == 1, 15, "the failure")
+    w.server.wait_log("vault token renewal failed; rotate the token before "
+                      "TTL expires.*permission denied")
+    # sooner than half of the TTL
+    wait_for(lambda: renewals(w.server)[0] == 1, 4, "a success")
+    wait_for(lambda: renewals(w.server)[2] == 1, 15, "the last one")
+    w.server.wait_log("the vault token cannot be renewed")
+    assert renewals(w.server) == [1, 1, 1]
+    assert "s.token" not in w.server.log()
+    w.client.obtain(fresh(), key=KEY)
+
+
+def test_the_series_are_there_without_a_vault_token(world):
+    w = world()
+    w.token_file.unlink()
+    w.start()
+    assert renewals(w.server) == [0, 0, 0]
+    order, csr = w.order()
+    assert w.finalize(order, csr).status == 503
+    assert w.status(order) == "ready"
+    assert w.failures("auth") > 0
+    w.write_token("s.token")
+    w.client.finalize(order, csr)
+
+
+def test_a_new_token_in_the_file_is_used_at_once(world):
+    w = world().start()
+    w.client.obtain(fresh(), key=KEY)
+    w.peer.command({"forget": "s.token"})
+    w.peer.add_token("s.other", 3600)
+    w.write_token("s.other")
+    w.client.obtain(fresh(), key=KEY)
+    assert w.signs()[-1]["token"] == "s.other"
+
+
+def test_a_token_that_others_can_read_stops_the_start(world):
+    w = world()
+    os.chmod(w.token_file, 0o644)
+    w.server.spawn()
+    assert w.server.wait_end() == 3
+    assert "chmod 600" in w.server.log()
+
+
+# ---- reload
+
+def test_a_reload_takes_another_role_and_address(world, engine):
+    w = world(engine).start()
+    w.client.obtain(fresh(), key=KEY)
+    w.role = "others"
+    w.rewrite()
+    done = w.server.ctl("reload")
+    assert done.returncode == 0, done.stderr
+    assert "role" in done.stdout
+    w.client.obtain(fresh(), key=KEY)
+    assert w.signs()[-1]["path"].endswith("/sign/others")
+    other = vault_peer.VaultPeer().start()
+    try:
+        other.add_token("s.token", 3600)
+        before = len(w.peer.requests)
+        w.rewrite(other)
+        assert w.server.ctl("reload").returncode == 0
+        for _ in range(3):
+            _, pem, _ = w.client.obtain(fresh(), key=KEY)
+        assert len(w.signs(other)) == 3
+        issuer = x509.split_chain(pem)[0].issuer
+        assert issuer == other.authority.cert.subject
+        time.sleep(0.5)
+        assert len(w.peer.requests) == before
+        w.server.client(profile="here").obtain(fresh(), key=KEY)
+    finally:
+        other.stop()
+
+
+def test_what_is_under_way_survives_a_reload(world):
+    w = world(top=QUICK + "finalize_wait = 100ms").start()
+    order, csr = w.order()
+    w.next({"delay": 2})
+    order.body = w.finalize(order, csr).json
+    wait_for(lambda: len(w.signs()) == 1, 10, "the request")
+    w.role = "others"
+    w.rewrite()
+    assert w.server.ctl("reload").returncode == 0
+    w.client.wait(order)
+    assert order.status == "valid"
+    assert len(w.signs()) == 1
+
+
+def test_reloads_under_load_lose_no_order(world, engine):
+    w = world(engine).start()
+    end = time.monotonic() + 5
+    done, errors = [], []
+
+    def work():
+        client = w.server.client()
+        while time.monotonic() < end and not errors:
+            try:
+                client.obtain(fresh(), key=KEY)
+                done.append(1)
+            except Exception as error:  # told below
+                errors.append(repr(error))
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    n = 0
+    while time.monotonic() < end:
+        n += 1
+        w.role = f"role{n}"
+        w.rewrite()
+        assert w.server.ctl("reload").returncode == 0
+        time.sleep(0.2)
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(done) > 10
+    assert len({s["path"] for s in w.signs()}) > 5
+    states = {row[0] for row in w.rows("SELECT status FROM orders")}
+    assert states == {"valid"}
+
+
+@pytest.mark.parametrize("what, says", [
+    ("type = local", "type"),
+    ("ca_file = /nonexistent", "ca_file"),
+    ("role = other\n}\nissuer another {", "another"),
+])
+def test_a_reload_that_will_not_do_changes_nothing(world, what, says):
+    w = world().start()
+    text = w.server.file.read_text()
+    w.server.write_config(text.replace("role = servers", what))
+    done = w.server.ctl("reload")
+    assert done.returncode != 0
+    assert says in done.stdout + done.stderr
+    w.client.obtain(fresh(), key=KEY)
+    assert w.signs()[-1]["path"].endswith("/sign/servers")
+
+
+def test_config_show_has_no_token(world):
+    w = world().start()
+    shown = w.server.ctl("config", "show").stdout
+    assert f'token_file = "{w.token_file}"' in shown
+    assert "s.token" not in shown
