@@ -18,7 +18,9 @@ no_store(struct req *req)
 static const struct admin_route *const api_routes[] = { &admin_status_route,
 	&admin_config_route, &admin_config_check_route, &admin_reload_route,
 	&admin_accounts_route, &admin_account_route,
-	&admin_account_deactivate_route, NULL };
+	&admin_account_deactivate_route, &admin_orders_route,
+	&admin_order_route, &admin_certs_route, &admin_cert_route,
+	&admin_cert_revoke_route, NULL };
 
 static size_t
 count(const struct admin_route *const *routes)

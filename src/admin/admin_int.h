@@ -35,5 +35,8 @@ extern const struct admin_route admin_status_route, admin_config_route,
     admin_config_check_route, admin_reload_route;
 extern const struct admin_route admin_accounts_route, admin_account_route,
     admin_account_deactivate_route;
+extern const struct admin_route admin_orders_route, admin_order_route;
+extern const struct admin_route admin_certs_route, admin_cert_route,
+    admin_cert_revoke_route;
 
 #endif

@@ -203,7 +203,7 @@ ctl_ask(struct ctl *ctl, const char *method, const char *path, struct str body,
 
 /* ---- paths and bodies */
 
-/* All but the letters that stand for themselves in RFC 3986. */
+/* All but letters that stand for themselves in a path and in a query. */
 static void
 put_escaped(struct buf *b, struct str s)
 {
@@ -212,7 +212,7 @@ put_escaped(struct buf *b, struct str s)
 
 		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
 		    (c >= '0' && c <= '9') ||
-		    (c != '\0' && strchr("-._~", c) != NULL))
+		    (c != '\0' && strchr("-._~:", c) != NULL))
 			buf_char(b, (char)c);
 		else
 			buf_printf(b, "%%%02X", c);

@@ -70,6 +70,9 @@ extern const struct command status_command, config_check_command,
     config_show_command, reload_command;
 extern const struct command account_list_command, account_show_command,
     account_deactivate_command;
+extern const struct command order_list_command, order_show_command;
+extern const struct command cert_list_command, cert_show_command,
+    cert_revoke_command;
 
 enum { CTL_OPTIONS_MAX = 16 };
 

@@ -102,6 +102,14 @@ SELECT id, type, value, wildcard, CASE
     expires, challenges, validated
 FROM authorizations WHERE order_id = $1 ORDER BY id LIMIT $2;
 
+-- name: admin_order_cert
+-- args: order_id text
+-- cols: id, issuer, serial, not_before, not_after, names, status
+SELECT id, issuer, serial, not_before, not_after, names,
+    CASE WHEN status = 'valid' AND not_after <= now_us() THEN 'expired'
+        ELSE status END AS status
+FROM certificates WHERE order_id = $1;
+
 -- name: admin_order_trail
 -- args: order_id text, count int
 -- cols: at, actor, action, object, detail
@@ -178,13 +186,13 @@ ORDER BY x.k, x.id LIMIT $4;
 
 -- By id or serial. Two issuers may have made one serial.
 -- name: admin_cert
--- args: id text, count int
--- cols: id, order_id, account, profile, issuer, serial, not_before, not_after, der, chain, spki_hash, names, status, revoked_at, reason, created
+-- args: id text, serial text, count int
+-- cols: id, order_id, account, profile, issuer, serial, not_before, not_after, der, spki_hash, names, status, revoked_at, reason, issuer_told, created
 SELECT id, order_id, account, profile, issuer, serial, not_before, not_after,
-    der, chain, spki_hash, names, CASE WHEN status = 'valid'
+    der, spki_hash, names, CASE WHEN status = 'valid'
         AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
-    revoked_at, reason, created
-FROM certificates WHERE id = $1 OR serial = $1 LIMIT $2;
+    revoked_at, reason, issuer_told, created
+FROM certificates WHERE id = $1 OR serial = $2 LIMIT $3;
 
 -- How much there is, counted up to a bound.
 -- name: admin_counts
