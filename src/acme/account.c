@@ -94,6 +94,8 @@ account_reply(struct areq *q, unsigned status, const struct account_view *v)
 	json_raw(w, "contact", v->contacts);
 	if (v->tos_agreed != 0)
 		json_bool(w, "termsOfServiceAgreed", true);
+	if (v->eab.n > 0)
+		json_raw(w, "externalAccountBinding", v->eab);
 	json_str(w, "orders",
 	    str_printf(q->arena, STR_FMT "/orders",
 		STR_ARG(acme_url(q->arena, q->profile, "account", v->id))));
@@ -156,6 +158,7 @@ account_answer(void *arg, const struct store_result *r)
 	v.status = store_get_str(r, 0, 0, ACCOUNT_UPDATE_STATUS);
 	v.contacts = store_get_str(r, 0, 0, ACCOUNT_UPDATE_CONTACTS);
 	v.tos_agreed = store_get_int(r, 0, 0, ACCOUNT_UPDATE_TOS_AGREED);
+	v.eab = store_get_str(r, 0, 0, ACCOUNT_UPDATE_EAB);
 	if (ar->deactivate)
 		cache_drop(q->acme->cache, q->profile->name, q->account);
 	return account_reply(q, 200, &v);

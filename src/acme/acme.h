@@ -27,8 +27,9 @@ struct acme_options {
 	acme_find_issuer *find_issuer; /* issuers outlive the acme object */
 	void *issuers;
 	struct ratelimit *limits;
-	struct redis *redis; /* NULL: none */
-	bool replicas;       /* other processes serve the same clients */
+	struct redis *redis;          /* NULL: none */
+	const struct seal_ring *ring; /* of secrets at rest */
+	bool replicas; /* other processes serve the same clients */
 };
 
 struct acme *acme_new(const struct acme_options *);

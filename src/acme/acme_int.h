@@ -113,6 +113,7 @@ struct areq {
 	EVP_PKEY *key;
 	enum jwk_kind kind;
 	int64_t key_version;
+	struct str allowed; /* names of its external account; empty: any */
 	struct nonce nonce;
 	const struct problem *refusal; /* what the answer will be anyway */
 	struct take takes[ACME_TAKES_MAX];
@@ -177,12 +178,31 @@ struct str directory_write(struct arena *, const struct acme_setup *,
 struct account_view {
 	struct str id, status, contacts; /* contacts: a JSON array */
 	int64_t tos_agreed;              /* 0: not */
+	struct str eab;                  /* JSON; p is NULL if there is none */
 };
 const struct problem *account_parse_contacts(struct areq *, struct str *out);
 const struct problem *account_parse_flag(struct areq *, const char *name,
     bool *out);
 enum step account_reply(struct areq *, unsigned status,
     const struct account_view *);
+
+/* eab.c: external account binding */
+struct eab {
+	bool given;
+	struct jws jws;
+	struct str text;    /* the member as it is shown again */
+	struct str allowed; /* once it was verified */
+};
+/* Pure: everything but the MAC. No binding is fine: given is false. */
+const struct problem *eab_parse(struct areq *, struct eab *);
+/* Add the statement that loads its key; false: there can be none. */
+bool eab_load(struct areq *, const struct eab *, struct batch *);
+/* The MAC, by the row of that statement; r is NULL if it was not sent. */
+const struct problem *eab_verify(struct areq *, struct eab *,
+    const struct store_result *r, unsigned stmt);
+/* Guard: one use by the account that the batch has inserted before. */
+void eab_use(struct areq *, const struct eab *, struct str account,
+    struct batch *);
 
 /* policy.c: what a profile allows */
 struct acme_id {
@@ -191,6 +211,9 @@ struct acme_id {
 /* One identifier against the profile; NULL or a problem with its subject. */
 const struct problem *policy_check_id(struct arena *,
     const struct acme_profile *, const struct acme_id *);
+/* The same, and against what the account's external account allows. */
+const struct problem *policy_check_asked(const struct areq *,
+    const struct acme_id *);
 const struct problem *policy_check_key(struct arena *,
     const struct acme_profile *, const struct pki_csr *);
 

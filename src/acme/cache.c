@@ -16,7 +16,7 @@ struct entry {
 	int64_t loaded; /* loop_mono */
 	LIST_ENTRY(entry) chain;
 	TAILQ_ENTRY(entry) age;
-	char text[]; /* id and profile */
+	char text[]; /* id, profile and allowed */
 };
 
 LIST_HEAD(chain, entry);
@@ -113,14 +113,19 @@ cache_put(struct cache *c, const struct cached_account *a, int64_t mono)
 	cache_drop(c, a->profile, a->id);
 	if (c->size == c->max)
 		drop_entry(c, TAILQ_LAST(&c->ages, ages_head));
-	e = calloc(1, sizeof(*e) + a->id.n + a->profile.n);
+	e = calloc(1, sizeof(*e) + a->id.n + a->profile.n + a->allowed.n);
 	if (e == NULL)
 		abort();
 	e->account = *a;
 	memcpy(e->text, a->id.p, a->id.n);
 	memcpy(e->text + a->id.n, a->profile.p, a->profile.n);
+	if (a->allowed.n > 0)
+		memcpy(e->text + a->id.n + a->profile.n, a->allowed.p,
+		    a->allowed.n);
 	e->account.id = str_make(e->text, a->id.n);
 	e->account.profile = str_make(e->text + a->id.n, a->profile.n);
+	e->account.allowed = str_make(e->text + a->id.n + a->profile.n,
+	    a->allowed.n);
 	EVP_PKEY_up_ref(a->key);
 	e->loaded = mono;
 	LIST_INSERT_HEAD(find_chain(c, a->id), e, chain);

@@ -24,6 +24,7 @@ struct cached_account {
 	EVP_PKEY *key; /* a reference of the cache's own */
 	enum jwk_kind kind;
 	int64_t key_version;
+	struct str allowed; /* never changes */
 };
 
 enum { CACHE_MAX_AGE = 60 }; /* seconds */

@@ -188,6 +188,7 @@ gate_account(struct areq *q)
 	q->key = known->key;
 	q->kind = known->kind;
 	q->key_version = known->key_version;
+	q->allowed = str_dup(q->arena, known->allowed);
 	EVP_PKEY_up_ref(q->key); /* the cache may drop it meanwhile */
 	arena_defer(q->arena, drop_key, q->key);
 	return gate_verified(q);
@@ -215,12 +216,15 @@ read_account(struct areq *q, const struct store_result *r)
 	q->key = jwk.key;
 	q->kind = jwk.kind;
 	q->key_version = store_get_int(r, 0, 0, ACCOUNT_GET_KEY_VERSION);
+	q->allowed = str_dup(q->arena,
+	    store_get_str(r, 0, 0, ACCOUNT_GET_ALLOWED));
 	cache_put(q->acme->cache,
 	    &(struct cached_account){ .id = q->account,
 		.profile = q->profile->name,
 		.key = q->key,
 		.kind = q->kind,
-		.key_version = q->key_version },
+		.key_version = q->key_version,
+		.allowed = q->allowed },
 	    loop_mono(q->acme->loop));
 	return NULL;
 }

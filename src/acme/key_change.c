@@ -166,6 +166,7 @@ on_changed(void *arg, const struct store_result *r)
 	v.status = store_get_str(r, 0, 0, ACCOUNT_REKEY_STATUS);
 	v.contacts = store_get_str(r, 0, 0, ACCOUNT_REKEY_CONTACTS);
 	v.tos_agreed = store_get_int(r, 0, 0, ACCOUNT_REKEY_TOS_AGREED);
+	v.eab = store_get_str(r, 0, 0, ACCOUNT_REKEY_EAB);
 	return account_reply(q, 200, &v);
 }
 

@@ -51,8 +51,7 @@ check_policy(struct areq *q, const struct order_request *o)
 
 	all->subs = arena_array(q->arena, struct subproblem, o->nids);
 	for (size_t i = 0; i < o->nids; i++)
-		if ((pr = policy_check_id(q->arena, q->profile, &o->ids[i])) !=
-		    NULL)
+		if ((pr = policy_check_asked(q, &o->ids[i])) != NULL)
 			add_sub(all, pr, &o->ids[i]);
 	if (all->nsubs == 0)
 		return NULL;

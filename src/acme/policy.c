@@ -2,6 +2,7 @@
 /* What a profile allows: identifiers and keys. */
 #include "acme/acme_int.h"
 
+#include "issuer/allowance.h"
 #include "issuer/policy.h"
 
 const struct problem *
@@ -16,6 +17,15 @@ policy_check_id(struct arena *a, const struct acme_profile *p,
 	    "the identifier type \"" STR_FMT "\" is not supported: use \"dns\" "
 	    "or \"ip\"",
 	    STR_ARG(id->type));
+}
+
+const struct problem *
+policy_check_asked(const struct areq *q, const struct acme_id *id)
+{
+	const struct problem *pr = policy_check_id(q->arena, q->profile, id);
+
+	return pr != NULL ? pr :
+			    allowance_check(q->arena, q->allowed, id->value);
 }
 
 /* The bit of a key, 0 if no profile could allow it. */

@@ -20,7 +20,8 @@ static const struct admin_route *const api_routes[] = { &admin_status_route,
 	&admin_accounts_route, &admin_account_route,
 	&admin_account_deactivate_route, &admin_orders_route,
 	&admin_order_route, &admin_certs_route, &admin_cert_route,
-	&admin_cert_revoke_route, NULL };
+	&admin_cert_revoke_route, &admin_eab_new_route, &admin_eab_list_route,
+	&admin_eab_show_route, &admin_eab_revoke_route, NULL };
 
 static size_t
 count(const struct admin_route *const *routes)
@@ -70,6 +71,7 @@ admin_new(const struct admin_options *o)
 	ad->loop = o->loop;
 	ad->store = o->store;
 	ad->limits = o->limits;
+	ad->ring = o->ring;
 	ad->hooks = o->hooks;
 	ad->group = o->group;
 	ad->started = loop_wall(o->loop);

@@ -26,6 +26,7 @@
 #include "conf/conf.h"
 #include "http/http.h"
 #include "loop/loop.h"
+#include "seal/seal.h"
 #include "store/store.h"
 
 struct admin;
@@ -66,6 +67,7 @@ struct admin_options {
 	struct loop *loop;
 	struct store *store;
 	struct ratelimit *limits;
+	const struct seal_ring *ring; /* of secrets at rest */
 	struct admin_hooks hooks;
 	/* who, beside root and our own user, may use the API: a group, or
 	 * (gid_t)-1 */

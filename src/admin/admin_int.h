@@ -9,6 +9,7 @@ struct admin {
 	struct loop *loop;
 	struct store *store;
 	struct ratelimit *limits;
+	const struct seal_ring *ring;
 	struct admin_hooks hooks;
 	gid_t group;
 	int64_t started; /* usec since 1970 */
@@ -35,6 +36,8 @@ extern const struct admin_route admin_status_route, admin_config_route,
     admin_config_check_route, admin_reload_route;
 extern const struct admin_route admin_accounts_route, admin_account_route,
     admin_account_deactivate_route;
+extern const struct admin_route admin_eab_new_route, admin_eab_list_route,
+    admin_eab_show_route, admin_eab_revoke_route;
 extern const struct admin_route admin_orders_route, admin_order_route;
 extern const struct admin_route admin_certs_route, admin_cert_route,
     admin_cert_revoke_route;

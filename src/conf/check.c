@@ -205,13 +205,6 @@ check_profile(struct conf_loader *l, const struct conf_profile *s)
 		    "profile %s: this version cannot validate challenges yet; "
 		    "only auth_mode = trust_authenticated works",
 		    s->at.name.p);
-	if (s->eab_required)
-		conf_error(l,
-		    conf_line_of(&s->at, CONF_AT_PROFILE_eab_required),
-		    "profile %s: this version cannot enforce external account "
-		    "bindings yet; restrict the profile by allowed_suffixes "
-		    "or allowed_cidrs instead",
-		    s->at.name.p);
 }
 
 static void
@@ -287,8 +280,9 @@ check_open(struct conf_loader *l, const struct conf_profile *s)
 	else if (!is_local_only(l->conf))
 		conf_error(l, s->at.line,
 		    "profile %s would give whoever reaches this server a "
-		    "certificate for any name: set allowed_suffixes or "
-		    "allowed_cidrs, or listen on loopback only (public_url "
+		    "certificate for any name: set allowed_suffixes, "
+		    "allowed_cidrs or eab_required, or listen on loopback only "
+		    "(public_url "
 		    "too, no proxy, no unix socket), or say open = yes",
 		    s->at.name.p);
 }

@@ -14,6 +14,10 @@ const struct command *const ctl_commands[] = {
 	&cert_revoke_command,
 	&config_check_command,
 	&config_show_command,
+	&eab_add_command,
+	&eab_list_command,
+	&eab_revoke_command,
+	&eab_show_command,
 	&reload_command,
 	NULL,
 };

@@ -70,6 +70,8 @@ extern const struct command status_command, config_check_command,
     config_show_command, reload_command;
 extern const struct command account_list_command, account_show_command,
     account_deactivate_command;
+extern const struct command eab_add_command, eab_list_command, eab_show_command,
+    eab_revoke_command;
 extern const struct command order_list_command, order_show_command;
 extern const struct command cert_list_command, cert_show_command,
     cert_revoke_command;

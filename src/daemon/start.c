@@ -148,6 +148,7 @@ make_admin(struct daemon *d, const char **why)
 	struct admin_options o = { .loop = d->loop,
 		.store = d->store,
 		.limits = d->limits,
+		.ring = d->ring,
 		.hooks = { .arg = d,
 		    .conf = hook_conf,
 		    .not_ready = hook_not_ready,
@@ -183,6 +184,7 @@ daemon_start(struct daemon *d, struct arena *conf_arena, const char **why)
 		.issuers = d,
 		.limits = d->limits,
 		.redis = d->redis,
+		.ring = d->ring,
 		.replicas = d->conf->replicas };
 	d->public_url = str_dup(d->arena, derive_public_url(d->arena, d->conf));
 	d->acme = acme_new(&acme);

@@ -31,6 +31,8 @@ class Run:
         self.directory = directory
         self.root = root
         self.output = ""
+        self.more = []      # words for lego, certbot and uacme
+        self.settings = ""  # lines for dehydrated
         folder.mkdir(parents=True, exist_ok=True)
 
     def call(self, *command, **environment):
@@ -52,6 +54,7 @@ class Run:
                  f"{servers.LOCALHOST}:{servers.free_port()}"]
         for name in names:
             words += ["--domains", name]
+        words += self.more
         self.call(*words, "run", LEGO_CA_CERTIFICATES=str(self.root))
         return self.folder / "certificates" / f"{names[0]}.crt"
 
@@ -65,6 +68,7 @@ class Run:
             words += [f"--{kind}-dir", self.folder / kind]
         for name in names:
             words += ["-d", name]
+        words += self.more
         self.call(*words, REQUESTS_CA_BUNDLE=str(self.root))
         return self.folder / "config/live" / names[0] / "fullchain.pem"
 
@@ -94,7 +98,7 @@ class Run:
         environment = self._uacme_environment()
         words = ["uacme", "--acme-url", self.directory, "--confdir",
                  self.folder, "--hook", hook, "--type", "EC", "--yes",
-                 "--no-ocsp"]
+                 "--no-ocsp", *self.more]
         if not (self.folder / "private/key.pem").exists():
             self.call(*words, "new", "uacme@example.org", **environment)
         self.call(*words, "issue", *names, **environment)
@@ -108,7 +112,7 @@ class Run:
             f"WELLKNOWN={self.folder}/wellknown\n"
             f"CURL_OPTS='--cacert {self.root}'\n"
             "ACCOUNT_KEYSIZE=2048\nKEY_ALGO=prime256v1\n"
-            "CONTACT_EMAIL=dehydrated@example.org\n")
+            f"CONTACT_EMAIL=dehydrated@example.org\n{self.settings}")
         self.call("dehydrated", "--config", config, "--register",
                   "--accept-terms")
         words = []

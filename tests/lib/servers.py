@@ -10,6 +10,7 @@ import atexit
 import base64
 import contextlib
 import glob
+import http.client
 import json
 import os
 import pwd
@@ -334,6 +335,19 @@ class Load:
 
 # ---- certloopd
 
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path):
+        super().__init__("localhost", timeout=30)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
 SANITIZER = re.compile(
     r"(ERROR: \w+Sanitizer|runtime error: |SUMMARY: \w+Sanitizer)")
 
@@ -456,6 +470,18 @@ limits {{
             timeout=seconds, env=self.env, cwd=self.directory)
         assert not SANITIZER.search(done.stderr), done.stderr
         return done
+
+    def admin(self, method, path, body=None):
+        """The admin API by its socket: (status, document)."""
+        connection = UnixConnection(self.data / "admin.sock")
+        try:
+            connection.request(
+                method, f"/api/v1{path}",
+                None if body is None else json.dumps(body))
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
 
     def init_ca(self):
         """Make the CA's files; with SQLite the first start does it."""

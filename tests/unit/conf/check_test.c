@@ -75,8 +75,9 @@ wants_to_know_who_may_speak_for_clients(void **state)
 	    "error: f:2: listener x: proxy needs trusted_proxies, or anyone "
 	    "could claim any address\n"
 	    "error: f: profile default would give whoever reaches this server "
-	    "a certificate for any name: set allowed_suffixes or "
-	    "allowed_cidrs, or listen on loopback only (public_url too, no "
+	    "a certificate for any name: set allowed_suffixes, "
+	    "allowed_cidrs or eab_required, or listen on loopback only "
+	    "(public_url too, no "
 	    "proxy, no unix socket), or say open = yes\n");
 	try_bad(t, WITH("forwarded = yes") "profile p { allowed_suffixes = a }",
 	    "error: f:1: listener x: forwarded needs trusted_proxies, or "
@@ -320,18 +321,15 @@ refuses_what_this_version_cannot_do(void **state)
 	try_bad(t, ACME "profile p { auth_mode = challenge }",
 	    "error: f:2: profile p: this version cannot validate challenges "
 	    "yet; only auth_mode = trust_authenticated works\n");
-	try_bad(t, ACME "profile p { eab_required = yes }",
-	    "error: f:2: profile p: this version cannot enforce external "
-	    "account bindings yet; restrict the profile by allowed_suffixes "
-	    "or allowed_cidrs instead\n");
 }
 
 /* ---- open profiles */
 
 #define REFUSED(line)                                                          \
 	"error: f:" line "profile p would give whoever reaches this server a " \
-	"certificate for any name: set allowed_suffixes or allowed_cidrs, or " \
-	"listen on loopback only (public_url too, no proxy, no unix socket), " \
+	"certificate for any name: set allowed_suffixes, allowed_cidrs or "    \
+	"eab_required, or listen on loopback only (public_url too, no proxy, " \
+	"no unix socket), "                                                    \
 	"or say open = yes\n"
 
 static void

@@ -51,11 +51,35 @@ CREATE TABLE accounts (
 	tos_agreed BIGINT,                    -- when; NULL: not
 	key_version BIGINT NOT NULL DEFAULT 1 CHECK (key_version > 0),
 	touched BIGINT NOT NULL DEFAULT 0,
+	eab_key TEXT COLLATE "C",             -- eab_keys.id, if it was bound
+	eab TEXT,                             -- the binding, JSON
+	allowed TEXT NOT NULL DEFAULT '',     -- of that key: names, prefixes
 	created BIGINT NOT NULL,
 	UNIQUE (profile, thumbprint)
 );
+CREATE INDEX accounts_eab_key ON accounts (eab_key)
+	WHERE eab_key IS NOT NULL;
 -- only: postgresql
 ALTER TABLE accounts SET (fillfactor = 80);
+
+-- Keys of external account bindings. Written: by operators (made, revoked), and
+-- once for each account that is bound.
+CREATE TABLE eab_keys (
+	id TEXT COLLATE "C" NOT NULL PRIMARY KEY, -- the kid
+	name TEXT NOT NULL,                  -- for people
+	profile TEXT COLLATE "C" NOT NULL,
+	status TEXT NOT NULL CHECK (status = 'valid' OR status = 'revoked'),
+	sealed BLOB NOT NULL,                -- the MAC key
+	max_uses BIGINT NOT NULL CHECK (max_uses >= 0), -- 0: any number
+	used BIGINT NOT NULL DEFAULT 0 CHECK (used >= 0),
+	expires BIGINT,                      -- NULL: never
+	allowed TEXT NOT NULL,               -- names and prefixes; '': any
+	created BIGINT NOT NULL,
+	last_used BIGINT,
+	revoked_at BIGINT,
+	CHECK (max_uses = 0 OR used <= max_uses),
+	CHECK ((status = 'revoked') = (revoked_at IS NOT NULL))
+);
 
 -- One row an order, identifiers inside. Written: new-order (insert, 4 or 5
 -- index entries), the last authorization (pending to ready), claim (ready to
