@@ -256,6 +256,8 @@ typedef enum step issued_fn(void *arg, const struct issued *);
  */
 void issue_start(struct acme *, const struct claim *, struct task *t,
     int64_t wait, issued_fn *fn, void *arg);
+/* Is this very attempt one of ours, still under way? */
+bool issue_is_ours(const struct acme *, struct str order, int64_t attempt);
 /* How many of them have asked an issuer or the store just now? */
 unsigned issue_at_work(const struct acme *);
 void issue_stop_all(struct acme *);

@@ -369,6 +369,18 @@ on_signed(void *arg, const struct issuer_result *r)
 		issue_store(s);
 }
 
+bool
+issue_is_ours(const struct acme *acme, struct str order, int64_t attempt)
+{
+	const struct issuance *s;
+
+	LIST_FOREACH(s, &acme->issuing, entry)
+		if (s->claim.attempt == attempt &&
+		    str_eq(s->claim.order, order))
+			return true;
+	return false;
+}
+
 unsigned
 issue_at_work(const struct acme *acme)
 {

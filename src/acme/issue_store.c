@@ -162,7 +162,7 @@ on_orphaned(void *arg, const struct store_result *r)
 		if (store_nrows(r, last) > 0)
 			tell_orphan(s);
 	} else if (s->store_tries++ < ISSUE_STORE_TRIES) {
-		issue_rest(s, s->store_tries + 2, 0, store_orphan);
+		issue_rest(s, s->store_tries, 0, store_orphan);
 		return STEP_WAITING;
 	} else {
 		log_error("a certificate that nobody has could not be stored: "
@@ -211,7 +211,7 @@ on_stored(void *arg, const struct store_result *r)
 		    LOG_TEXT("cause", cause_of(r)));
 		/* a local issuer makes the same one again: recovery does it */
 		if (s->remote && s->store_tries++ < ISSUE_STORE_TRIES) {
-			issue_rest(s, s->store_tries + 2, 0, issue_store);
+			issue_rest(s, s->store_tries, 0, issue_store);
 			return STEP_WAITING;
 		}
 	}

@@ -67,18 +67,22 @@ on_stuck(void *arg, const struct store_result *r)
 {
 	struct acme *acme = arg;
 	size_t n = r->status == STORE_OK ? store_nrows(r, 0) : 0;
-	unsigned *left;
+	unsigned *left = arena_new(acme->recovery.arena, unsigned);
 
-	if (n == 0) {
-		end_pass(acme);
-		return STEP_DONE;
+	for (size_t i = 0; i < n; i++) {
+		struct str order = store_get_str(r, 0, i, ORDERS_STUCK_ID);
+		int64_t attempt = store_get_int(r, 0, i, ORDERS_STUCK_ATTEMPT);
+
+		/* the store was away, so the lease was not renewed */
+		if (issue_is_ours(acme, order, attempt))
+			continue;
+		++*left;
+		retake(acme, order, attempt, left);
 	}
-	left = arena_new(acme->recovery.arena, unsigned);
-	*left = (unsigned)n;
-	for (size_t i = 0; i < n; i++)
-		retake(acme, store_get_str(r, 0, i, ORDERS_STUCK_ID),
-		    store_get_int(r, 0, i, ORDERS_STUCK_ATTEMPT), left);
-	return STEP_WAITING;
+	if (*left > 0)
+		return STEP_WAITING;
+	end_pass(acme);
+	return STEP_DONE;
 }
 
 static enum step

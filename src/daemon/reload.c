@@ -71,6 +71,8 @@ apply(struct daemon *d, struct arena *holder, const struct conf *next,
 		d->listeners[i].conf = conf_find_listener(next,
 		    d->listeners[i].conf->at.name);
 	issuers_replace(d, next, holder, fresh);
+	(void)dns_reload_hosts(
+	    d->dns); /* if it is gone, what was known stays */
 	d->conf = next;
 	/* last: it may let go of the configuration before */
 	acme_configure(d->acme, holder, next, d->public_url);

@@ -4,12 +4,14 @@ what the client hears, what becomes of the order, and what is left at Vault."""
 
 import os
 import secrets
+import signal
 import threading
 import time
 
 import pytest
 
 import clients
+import fleet
 import servers
 import vault_peer
 import x509
@@ -553,6 +555,90 @@ def test_sigterm_waits_for_the_answer(world):
     w.client.register()
     assert w.status(order) == "valid"
     assert len(w.signs()) == 1
+
+
+@pytest.mark.parametrize("client", ["lego", "certbot"])
+def test_clients_wait_for_a_slow_vault(world, client, tmp_path):
+    w = world(top=QUICK + "finalize_wait = 200ms").start()
+    w.next({"delay": 3})
+    run = clients.Run(tmp_path / client,
+                      f"{w.server.profile_url()}/directory", w.server.root)
+    x509.openssl_verify(run.obtain(client, fresh()).read_bytes(), w.root,
+                        tmp_path)
+    assert len(w.signs()) == 1
+
+
+def test_sigterm_does_not_wait_for_ever(world):
+    w = world(top=QUICK + "finalize_wait = 100ms\nshutdown_timeout = 1s"
+              ).start()
+    order, csr = w.order()
+    w.always(sign={"hang": True})
+    assert w.finalize(order, csr).json["status"] == "processing"
+    wait_for(lambda: len(w.signs()) == 1, 10, "the request")
+    began = time.monotonic()
+    w.server.stop()
+    assert 0.9 < time.monotonic() - began < 5
+    assert w.rows("SELECT status FROM orders") == [("processing",)]
+
+
+# ---- the store, and other processes
+
+def test_what_vault_signed_is_stored_when_the_store_comes_back(world):
+    """The answer comes while PostgreSQL is dead; longer than a lease."""
+    cluster = servers.Postgres().start()
+    try:
+        w = world("postgres", top=QUICK + "finalize_wait = 100ms",
+                  store=cluster.new_store()).start()
+        order, csr = w.order()
+        w.next({"delay": 1})
+        assert w.finalize(order, csr).json["status"] == "processing"
+        wait_for(lambda: len(w.signs()) == 1, 10, "the request")
+        cluster.kill()
+        w.server.wait_log("while storing a certificate")
+        time.sleep(6)
+        cluster.start()
+        wait_for(lambda: w.rows("SELECT status FROM orders")
+                 == [("valid",)], 40, "the order to be valid")
+        assert len(w.signs()) == 1
+        assert len(w.rows("SELECT id FROM certificates")) == 1
+        assert w.revoked() == set()
+        w.server.stop()
+    finally:
+        cluster.remove()
+
+
+def test_a_frozen_replica_hands_nothing_out(replicas, tmp_path):
+    """Another one takes over; when the first wakes up with a certificate in
+    hand, that one is revoked."""
+    w = World(lambda engine, **options: None, tmp_path)
+    members = replicas(with_redis=False, profiles=PROFILES,
+                       extra=w.section(),
+                       top=QUICK + "finalize_wait = 100ms")
+    w.client = fleet.client_of(members[:1])
+    w.client.register()
+    order, csr = w.order()
+    w.next({"delay": 0.7}, {})
+    order.body = w.finalize(order, csr).json
+    assert order.status == "processing"
+    wait_for(lambda: len(w.signs()) == 1, 10, "the request")
+    os.kill(members[0].pid, signal.SIGSTOP)
+    try:
+        other = fleet.client_of(members[1:], key=w.client.key)
+        other.register()
+        other.wait(order)
+        assert order.status == "valid"
+        assert w.revoked() == set()
+    finally:
+        os.kill(members[0].pid, signal.SIGCONT)
+    wait_for(lambda: len(w.revoked()) == 1, 20, "Vault to revoke the other")
+    leaf = x509.split_chain(other.download(order))[0]
+    assert "%x" % leaf.serial_number not in {
+        s.lstrip("0") for s in w.revoked()}
+    rows = members[0].store.query("SELECT status FROM certificates"
+                                  " ORDER BY status")
+    assert rows == [("revoked",), ("valid",)]
+    assert len(w.signs()) == 2
+    w.peer.stop()
 
 
 # ---- the token
