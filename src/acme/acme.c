@@ -51,6 +51,8 @@ acme_new(const struct acme_options *o)
 		.before_reply = before_reply,
 	};
 	LIST_INIT(&acme->issuing);
+	LIST_INIT(&acme->resolvers);
+	LIST_INIT(&acme->validating);
 	LIST_INIT(&acme->telling);
 	metrics_on_collect(collect, acme);
 	return acme;
@@ -73,8 +75,12 @@ drop_setup(void *arg)
 {
 	struct acme_setup *s = arg;
 
-	if (--s->refs == 0)
-		arena_destroy(s->arena);
+	if (--s->refs > 0)
+		return;
+	for (size_t i = 0; i < s->nprofiles; i++)
+		if (s->profiles[i].resolver != NULL)
+			resolver_drop(s->profiles[i].resolver);
+	arena_destroy(s->arena);
 }
 
 struct acme_setup *
@@ -107,9 +113,48 @@ show_outcomes(const char *issuer)
 		    0);
 }
 
+static bool
+needs_resolver(const struct conf_profile *p)
+{
+	return p->auth_mode == CONF_AUTH_CHALLENGE;
+}
+
+bool
+acme_check_conf(struct acme *acme, const struct conf *conf, struct arena *a,
+    const char **why)
+{
+	struct validate_options o = { .loop = acme->loop,
+		.user_agent = "certloop validation" };
+
+	for (size_t i = 0; i < conf->nprofiles; i++) {
+		const struct conf_profile *p = &conf->profiles[i];
+
+		if (!needs_resolver(p))
+			continue;
+		if (acme->validate == NULL &&
+		    (acme->validate = validate_new(&o, why)) == NULL)
+			return false;
+		if (resolver_find(acme, conf, p, a, why) == NULL)
+			return false;
+	}
+	return true;
+}
+
 static void
-fill_profile(const struct acme *acme, struct acme_setup *s,
-    struct acme_profile *p, const struct conf_profile *conf)
+fill_resolver(struct acme *acme, struct acme_setup *s, struct acme_profile *p)
+{
+	const char *why;
+
+	if (!needs_resolver(p->conf))
+		return;
+	p->resolver = resolver_find(acme, s->conf, p->conf, s->arena, &why);
+	assert(p->resolver != NULL); /* acme_check_conf has made it */
+	resolver_hold(p->resolver);
+}
+
+static void
+fill_profile(struct acme *acme, struct acme_setup *s, struct acme_profile *p,
+    const struct conf_profile *conf)
 {
 	p->conf = conf;
 	p->name = conf->at.name;
@@ -121,6 +166,7 @@ fill_profile(const struct acme *acme, struct acme_setup *s,
 	p->base = str_printf(s->arena, STR_FMT "/acme/profile/" STR_FMT,
 	    STR_ARG(s->public_url), STR_ARG(p->name));
 	p->directory = directory_write(s->arena, s, p);
+	fill_resolver(acme, s, p);
 }
 
 void
@@ -146,6 +192,7 @@ acme_configure(struct acme *acme, struct arena *a, const struct conf *conf,
 		acme->cache = cache_new((size_t)conf->account_cache);
 	}
 	acme->setup = s;
+	resolver_prune(acme);
 }
 
 void
@@ -186,6 +233,12 @@ acme_issuing(const struct acme *acme)
 	return acme->nissuing;
 }
 
+unsigned
+acme_validating(const struct acme *acme)
+{
+	return acme->nvalidating;
+}
+
 void
 acme_free(struct acme *acme)
 {
@@ -195,13 +248,18 @@ acme_free(struct acme *acme)
 		task_end(&acme->recovery);
 	if (acme->learning)
 		task_end(&acme->learn);
+	if (acme->is_resuming)
+		task_end(&acme->resuming);
 	issue_stop_all(acme);
+	validation_stop_all(acme);
+	validate_free(acme->validate);
 	tell_stop_all(acme);
 	metrics_off_collect(collect, acme);
 	nonces_free(acme->nonces);
 	cache_free(acme->cache);
 	if (acme->setup != NULL)
 		drop_setup(acme->setup);
+	resolver_prune(acme);
 	free(acme);
 }
 

@@ -78,6 +78,27 @@ enum step acme_revoke(struct acme *, struct task *t, struct str certificate,
  */
 void acme_tell_issuers(struct acme *);
 
+/*
+ * The same for validations: those whose lease ran out are taken over.
+ */
+void acme_resume(struct acme *);
+
+/*
+ * Can this be configured? Name servers that validations would ask are set up
+ * on the way. If not, *why (in the arena) says what is wrong.
+ */
+bool acme_check_conf(struct acme *, const struct conf *, struct arena *,
+    const char **why);
+
+/*
+ * Hand validations under way to other processes, or to the next one. fn(arg)
+ * is called from the top of the loop when the store knows.
+ */
+void acme_drain(struct acme *, void (*fn)(void *), void *arg);
+
+/* Challenges being validated now. */
+unsigned acme_validating(const struct acme *);
+
 /* Orders being issued now; of these, those that wait for an issuer or for the
  * store, and not for their next try. */
 unsigned acme_issuing(const struct acme *);

@@ -11,6 +11,7 @@
 #include "audit/audit.h"
 #include "base/json.h"
 #include "jose/jws.h"
+#include "validate/validate.h"
 
 enum {
 	ACME_BODY_MAX = JWS_BODY_MAX,
@@ -20,6 +21,7 @@ enum {
 	ACME_ORDERS_PAGE = 100,
 	ACME_TAKES_MAX = 4,      /* limits of one request */
 	ACME_RECOVER_MAX = 50,   /* orders taken over in one pass */
+	ACME_RESUME_MAX = 100,   /* validations, the same */
 	ACME_ATTEMPTS_MAX = 100, /* claims of one order, then it fails */
 	ACME_ISSUING_MAX = 5000, /* orders at issuers that do not plan */
 	ACME_TELLING_MAX = 50,   /* issuers being told of a revocation */
@@ -30,8 +32,9 @@ struct acme_profile {
 	const struct conf_profile *conf;
 	struct issuer *issuer;
 	struct str name;
-	struct str base;      /* PUBLIC_URL/acme/profile/NAME */
-	struct str directory; /* the document at base/directory */
+	struct str base;           /* PUBLIC_URL/acme/profile/NAME */
+	struct str directory;      /* the document at base/directory */
+	struct resolver *resolver; /* of validations; NULL: it has none */
 };
 
 /* One configuration in use. Requests hold a reference (acme_hold). */
@@ -46,6 +49,8 @@ struct acme_setup {
 };
 
 struct issuance;
+struct resolver;
+struct validation;
 struct telling;
 
 struct acme {
@@ -58,6 +63,14 @@ struct acme {
 	struct http_app app;
 	LIST_HEAD(, issuance) issuing;
 	unsigned nissuing;
+	struct validate *validate; /* NULL: no profile ever needed it */
+	LIST_HEAD(, resolver) resolvers;
+	LIST_HEAD(, validation) validating;
+	unsigned nvalidating;
+	struct task resuming; /* a pass over what dead processes left */
+	bool is_resuming;
+	bool draining; /* what is begun now goes to another process */
+	struct deferred drained;
 	struct task recovery;
 	bool recovering;
 	LIST_HEAD(, telling) telling;
@@ -227,6 +240,53 @@ struct str names_text(struct arena *, const struct pki_names *);
  * expires, error, certificate. */
 enum step order_reply(struct areq *, unsigned status,
     const struct store_result *, unsigned stmt);
+
+/* ---- new_authz.c: making authorizations */
+
+/* The challenges that a profile has for an identifier; 0: none. */
+unsigned authz_challenges(const struct acme_profile *, const struct acme_id *);
+
+/* Add the row to the batch, if the order (empty: none) is there. */
+void authz_insert(struct areq *, struct batch *, struct str order,
+    const struct acme_id *, struct str authz);
+
+/* ---- authz.c: what clients see */
+
+/* The authorization that statement stmt, an authz_get, has found. */
+void authz_write(struct json_writer *, struct areq *,
+    const struct store_result *, unsigned stmt);
+
+/* One challenge of it; false if there is none of this type to be seen. */
+bool authz_write_challenge(struct json_writer *, struct areq *,
+    const struct store_result *, unsigned stmt, struct str type);
+
+/* Add the statement authz_get for the request's object. */
+unsigned authz_add_get(struct areq *, struct batch *);
+
+/* ---- resolver.c: name servers that validations ask */
+
+/*
+ * The one that the profile names; made if it is not there. NULL: *why says
+ * what is wrong. resolver_hold is for a setup, which gives it back.
+ */
+struct resolver *resolver_find(struct acme *, const struct conf *,
+    const struct conf_profile *, struct arena *, const char **why);
+void resolver_hold(struct resolver *);
+void resolver_drop(struct resolver *);
+struct dns *resolver_dns(const struct resolver *);
+
+/* Free those that no setup holds (any more). Not from a callback of dns. */
+void resolver_prune(struct acme *);
+
+/* ---- validation.c: from a challenge that was taken up to its outcome */
+
+/*
+ * A claim that stands in the store, as an authz_load in statement stmt has
+ * it. Nobody waits; the outcome goes to the store.
+ */
+void validation_start(struct acme *, struct str authz,
+    const struct store_result *, unsigned stmt);
+void validation_stop_all(struct acme *);
 
 /* ---- issue.c: from a claimed order to its certificate */
 

@@ -9,7 +9,6 @@
  */
 #include "acme/acme_int.h"
 
-#include "base/b64url.h"
 #include "base/id.h"
 #include "base/when.h"
 #include "metrics/metrics.h"
@@ -20,9 +19,10 @@ struct order_request {
 	struct str names;              /* digest of the set */
 	int64_t not_before, not_after; /* 0: not asked for */
 	struct str id;                 /* for a new one */
+	struct str *authzs;            /* one for each identifier */
+	bool *reused;                  /* is it there already? */
+	size_t nreused;
 };
-
-enum { AUTHZ_TOKEN = 24 /* bytes; RFC 8555 8.1 asks for 16 */ };
 
 /* ---- judging */
 
@@ -208,46 +208,6 @@ write_ids(struct arena *a, const struct order_request *o)
 	return json_text(w);
 }
 
-/* The one challenge of an authorization that the account was trusted with. */
-static struct str
-write_trusted_challenge(struct arena *a, bool wildcard, int64_t now)
-{
-	struct json_writer *w = json_writer_new(a, 1024);
-	uint8_t token[AUTHZ_TOKEN];
-
-	id_random(token, sizeof(token));
-	json_open_array(w, NULL);
-	json_open_object(w, NULL);
-	json_str(w, "type", wildcard ? STR("dns-01") : STR("http-01"));
-	json_str(w, "token", b64url_encode(a, str_make(token, sizeof(token))));
-	json_str(w, "status", STR("valid"));
-	json_str(w, "validated", when_rfc3339(a, now));
-	json_close(w);
-	json_close(w);
-	return json_text(w);
-}
-
-static void
-insert_authz(struct areq *q, struct batch *b, const struct order_request *o,
-    const struct acme_id *id, struct str authz)
-{
-	bool wildcard = str_starts(id->value, STR("*."));
-
-	store_add(b, SQL_AUTHZ_INSERT);
-	store_str(b, authz);
-	store_str(b, o->id);
-	store_str(b, q->account);
-	store_str(b, q->profile->name);
-	store_str(b, id->type);
-	store_str(b, wildcard ? str_skip(id->value, 2) : id->value);
-	store_int(b, wildcard);
-	store_str(b, STR("valid"));
-	store_int(b, q->profile->conf->authz_lifetime);
-	store_str(b,
-	    write_trusted_challenge(q->arena, wildcard,
-		loop_wall(q->acme->loop)));
-}
-
 static int64_t
 order_lifetime(const struct conf_profile *p)
 {
@@ -265,6 +225,14 @@ put_date(struct batch *b, int64_t at)
 		store_null(b);
 }
 
+/* Is nothing left to be validated? */
+static bool
+is_authorized(const struct areq *q, const struct order_request *o)
+{
+	return q->profile->conf->auth_mode == CONF_AUTH_TRUST ||
+	    o->nreused == o->nids;
+}
+
 static void
 insert_order(struct areq *q, struct batch *b, const struct order_request *o,
     struct str authzs)
@@ -273,7 +241,7 @@ insert_order(struct areq *q, struct batch *b, const struct order_request *o,
 	store_str(b, o->id);
 	store_str(b, q->account);
 	store_str(b, q->profile->name);
-	store_str(b, STR("ready"));
+	store_str(b, is_authorized(q, o) ? STR("ready") : STR("pending"));
 	store_str(b, write_ids(q->arena, o));
 	store_str(b, o->names);
 	store_str(b, authzs);
@@ -299,29 +267,53 @@ static enum step new_order_answer(void *, const struct store_result *);
 /* Statements 0 and 1 take the account and insert; 2 reads; then the rest. */
 enum { TAKEN, INSERTED, LIVE };
 
+/* Ids of authorizations that are made; those that are reused have theirs. */
+static struct str
+name_authzs(struct areq *q, struct order_request *o)
+{
+	struct buf list = buf_new(q->arena, ACME_REPLY_MAX);
+
+	for (size_t i = 0; i < o->nids; i++) {
+		if (!o->reused[i])
+			o->authzs[i] = id_new(q->arena);
+		buf_printf(&list, "%s" STR_FMT, i > 0 ? " " : "",
+		    STR_ARG(o->authzs[i]));
+	}
+	return buf_view(&list);
+}
+
+/* What is reused must still be valid, now that the account row is ours. */
+static void
+put_authzs(struct areq *q, struct batch *b, const struct order_request *o)
+{
+	for (size_t i = 0; i < o->nids; i++) {
+		if (!o->reused[i]) {
+			authz_insert(q, b, o->id, &o->ids[i], o->authzs[i]);
+			continue;
+		}
+		store_add(b, SQL_AUTHZ_STILL);
+		store_str(b, o->authzs[i]);
+		store_str(b, q->account);
+		store_int(b, order_lifetime(q->profile->conf));
+		store_require(b);
+	}
+}
+
 static enum step
-new_order_start(struct areq *q)
+store_order(struct areq *q)
 {
 	struct order_request *o = q->state;
 	struct batch *b = store_new_batch(q->acme->store, &q->req->task,
 	    q->account);
-	struct str *authzs = arena_array(q->arena, struct str, o->nids);
-	struct buf list = buf_new(q->arena, ACME_REPLY_MAX);
 
-	for (size_t i = 0; i < o->nids; i++) {
-		authzs[i] = id_new(q->arena);
-		buf_printf(&list, "%s" STR_FMT, i > 0 ? " " : "",
-		    STR_ARG(authzs[i]));
-	}
 	store_add(b, SQL_ACCOUNT_TAKE);
 	store_str(b, q->account);
 	store_str(b, q->profile->name);
 	store_int(b, q->key_version);
 	store_require(b);
-	insert_order(q, b, o, buf_view(&list));
+	insert_order(q, b, o, name_authzs(q, o));
 	read_live_order(q, b, o);
-	for (size_t i = 0; i < o->nids; i++)
-		insert_authz(q, b, o, &o->ids[i], authzs[i]);
+	put_authzs(q, b, o);
 	audit_add_if_order(b,
 	    &(struct audit_entry){
 		.actor = str_printf(q->arena, "account:" STR_FMT,
@@ -331,6 +323,73 @@ new_order_start(struct areq *q)
 		.account = q->account,
 	    });
 	return store_send_batch(b, new_order_answer, q);
+}
+
+static enum step
+on_reusable(void *arg, const struct store_result *r)
+{
+	struct areq *q = arg;
+	struct order_request *o = q->state;
+
+	if (r->status != STORE_OK)
+		return acme_fail(q, r->problem);
+	for (size_t i = 0; i < o->nids; i++) {
+		if (store_nrows(r, (unsigned)i) == 0)
+			continue;
+		o->reused[i] = true;
+		o->nreused++;
+		o->authzs[i] = str_dup(q->arena,
+		    store_get_str(r, (unsigned)i, 0, AUTHZ_REUSABLE_ID));
+	}
+	return store_order(q);
+}
+
+static enum step
+look_for_reusable(struct areq *q)
+{
+	const struct order_request *o = q->state;
+	struct batch *b = store_new_batch(q->acme->store, &q->req->task,
+	    q->account);
+
+	for (size_t i = 0; i < o->nids; i++) {
+		struct str value = o->ids[i].value;
+		bool wildcard = str_starts(value, STR("*."));
+
+		store_add(b, SQL_AUTHZ_REUSABLE);
+		store_str(b, q->account);
+		store_str(b, q->profile->name);
+		store_str(b, o->ids[i].type);
+		store_str(b, wildcard ? str_skip(value, 2) : value);
+		store_int(b, wildcard);
+		store_int(b, q->profile->conf->authz_reuse);
+		store_int(b, order_lifetime(q->profile->conf));
+	}
+	return store_send_batch(b, on_reusable, q);
+}
+
+static enum step
+new_order_start(struct areq *q)
+{
+	struct order_request *o = q->state;
+	const struct conf_profile *c = q->profile->conf;
+
+	o->authzs = arena_array(q->arena, struct str, o->nids);
+	o->reused = arena_array(q->arena, bool, o->nids);
+	o->nreused = 0;
+	if (c->auth_mode == CONF_AUTH_CHALLENGE && c->authz_reuse > 0)
+		return look_for_reusable(q);
+	return store_order(q);
+}
+
+/* One that was to be reused is no more: do without. */
+static enum step
+store_afresh(struct areq *q)
+{
+	struct order_request *o = q->state;
+
+	memset(o->reused, 0, o->nids * sizeof(o->reused[0]));
+	o->nreused = 0;
+	return store_order(q);
 }
 
 /* Neither made nor found: the account has as many open orders as it may. */
@@ -373,7 +432,8 @@ new_order_answer(void *arg, const struct store_result *r)
 	struct areq *q = arg;
 
 	if (r->status == STORE_LOST)
-		return acme_recheck(q, acme_not_found);
+		return r->failed == TAKEN ? acme_recheck(q, acme_not_found) :
+					    store_afresh(q);
 	if (r->status != STORE_OK)
 		return acme_fail(q, r->problem);
 	if (store_nrows(r, LIVE) == 0)

@@ -5,18 +5,37 @@
 #include "issuer/allowance.h"
 #include "issuer/policy.h"
 
+/* Is there a challenge by which control over it could be shown? */
+static const struct problem *
+check_challenges(struct arena *a, const struct acme_profile *p,
+    const struct acme_id *id)
+{
+	if (p->conf->auth_mode == CONF_AUTH_TRUST ||
+	    authz_challenges(p, id) != 0)
+		return NULL;
+	return problem_new(a, PROBLEM_REJECTED_IDENTIFIER,
+	    "\"" STR_FMT "\" can only be validated by %s, which this profile "
+	    "does not offer",
+	    STR_ARG(id->value),
+	    str_is(id->type, "ip") ? "http-01 or tls-alpn-01" : "dns-01");
+}
+
 const struct problem *
 policy_check_id(struct arena *a, const struct acme_profile *p,
     const struct acme_id *id)
 {
+	const struct problem *pr;
+
 	if (str_is(id->type, "dns"))
-		return policy_check_dns(a, p->conf, id->value);
-	if (str_is(id->type, "ip"))
-		return policy_check_ip(a, p->conf, id->value);
-	return problem_new(a, PROBLEM_UNSUPPORTED_IDENTIFIER,
-	    "the identifier type \"" STR_FMT "\" is not supported: use \"dns\" "
-	    "or \"ip\"",
-	    STR_ARG(id->type));
+		pr = policy_check_dns(a, p->conf, id->value);
+	else if (str_is(id->type, "ip"))
+		pr = policy_check_ip(a, p->conf, id->value);
+	else
+		return problem_new(a, PROBLEM_UNSUPPORTED_IDENTIFIER,
+		    "the identifier type \"" STR_FMT
+		    "\" is not supported: use \"dns\" or \"ip\"",
+		    STR_ARG(id->type));
+	return pr != NULL ? pr : check_challenges(a, p, id);
 }
 
 const struct problem *

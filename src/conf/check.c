@@ -179,6 +179,36 @@ settle_profile(struct conf_loader *l, struct conf_profile *s)
 		    8 * WHEN_HOUR;
 }
 
+/* What belongs to auth_mode = challenge. */
+static void
+check_validation(struct conf_loader *l, const struct conf_profile *s)
+{
+	const char *name = s->at.name.p;
+
+	if (s->authz_lifetime < s->order_lifetime)
+		conf_error(l,
+		    conf_line_of(&s->at, CONF_AT_PROFILE_authz_lifetime),
+		    "profile %s: authz_lifetime is shorter than "
+		    "order_lifetime: "
+		    "authorizations would expire before their order",
+		    name);
+	if (s->recurse && s->resolvers.n > 0)
+		conf_error(l, conf_line_of(&s->at, CONF_AT_PROFILE_resolvers),
+		    "profile %s: recurse asks no resolvers; name one or the "
+		    "other",
+		    name);
+	if (s->root_hints.n > 0 && !s->recurse)
+		conf_error(l, conf_line_of(&s->at, CONF_AT_PROFILE_root_hints),
+		    "profile %s: root_hints does nothing without recurse",
+		    name);
+	if (s->insecure_zones.n > 0 && s->trust_anchors.n == 0)
+		conf_error(l,
+		    conf_line_of(&s->at, CONF_AT_PROFILE_insecure_zones),
+		    "profile %s: insecure_zones does nothing without "
+		    "trust_anchors",
+		    name);
+}
+
 static void
 check_profile(struct conf_loader *l, const struct conf_profile *s)
 {
@@ -199,12 +229,8 @@ check_profile(struct conf_loader *l, const struct conf_profile *s)
 		    "profile %s: a certificate is for servers (server_auth), "
 		    "clients (client_auth) or both",
 		    s->at.name.p);
-	/* what this version cannot do yet */
 	if (s->auth_mode == CONF_AUTH_CHALLENGE)
-		conf_error(l, conf_line_of(&s->at, CONF_AT_PROFILE_auth_mode),
-		    "profile %s: this version cannot validate challenges yet; "
-		    "only auth_mode = trust_authenticated works",
-		    s->at.name.p);
+		check_validation(l, s);
 }
 
 static void

@@ -94,6 +94,13 @@ struct conf_rate {
 
 enum conf_auth_mode { CONF_AUTH_TRUST, CONF_AUTH_CHALLENGE };
 
+/* Bits of conf_profile.challenges, which is never 0. */
+enum conf_challenge {
+	CONF_HTTP_01 = 1,
+	CONF_DNS_01 = 2,
+	CONF_TLS_ALPN_01 = 4,
+};
+
 /* Bits of conf_profile.key_types, which is never 0. */
 enum conf_key_type {
 	CONF_KEY_RSA2048 = 1, /* 2048 to 3071 bits */
@@ -124,6 +131,7 @@ enum conf_key_type {
 #define CONF_TYPE_NAMES struct conf_list	/* domains, IP addresses */
 #define CONF_TYPE_PREFIXES struct conf_prefixes
 #define CONF_TYPE_KEY_TYPES unsigned
+#define CONF_TYPE_CHALLENGES unsigned
 #define CONF_TYPE_LOG_LEVEL enum conf_log_level
 #define CONF_TYPE_LOG_FORMAT enum conf_log_format
 #define CONF_TYPE_LOG_SINK enum conf_log_sink

@@ -438,33 +438,60 @@ NAMES(auth_mode);
 NAMES(limit_backend);
 NAMES(on_error);
 
+/* Sets of names, as bits; none means all. */
 static bool
-parse_key_types(struct conf_value *v, void *field)
+parse_set(struct conf_value *v, const char *const *names, unsigned all,
+    void *field)
 {
 	unsigned bits = 0;
 	size_t i;
 
 	for (v->bad = 0; v->bad < v->n; v->bad++) {
-		if ((i = find_name(v, key_types)) == SIZE_MAX)
+		if ((i = find_name(v, names)) == SIZE_MAX)
 			return false;
 		bits |= 1u << i;
 	}
-	if (v->n == 0)
-		bits = 2 * CONF_KEY_ED25519 - 1; /* all */
-	*(unsigned *)field = bits;
+	*(unsigned *)field = v->n == 0 ? all : bits;
 	return true;
+}
+
+static void
+print_set(struct buf *b, const char *const *names, unsigned bits)
+{
+	struct str v[32];
+	size_t n = 0;
+
+	for (size_t i = 0; names[i] != NULL; i++)
+		if ((bits & 1u << i) != 0)
+			v[n++] = str_from(names[i]);
+	conf_print_list(b, v, n);
+}
+
+static bool
+parse_key_types(struct conf_value *v, void *field)
+{
+	return parse_set(v, key_types, 2 * CONF_KEY_ED25519 - 1, field);
 }
 
 static void
 print_key_types(struct buf *b, const void *field)
 {
-	struct str v[sizeof(key_types) / sizeof(key_types[0])];
-	size_t n = 0;
+	print_set(b, key_types, *(const unsigned *)field);
+}
 
-	for (size_t i = 0; key_types[i] != NULL; i++)
-		if ((*(const unsigned *)field & 1u << i) != 0)
-			v[n++] = str_from(key_types[i]);
-	conf_print_list(b, v, n);
+static const char *const challenges[] = { "http-01", "dns-01", "tls-alpn-01",
+	NULL };
+
+static bool
+parse_challenges(struct conf_value *v, void *field)
+{
+	return parse_set(v, challenges, 2 * CONF_TLS_ALPN_01 - 1, field);
+}
+
+static void
+print_challenges(struct buf *b, const void *field)
+{
+	print_set(b, challenges, *(const unsigned *)field);
 }
 
 /* clang-format off */
@@ -487,6 +514,7 @@ const struct conf_type_ops conf_types[CONF_TYPE_COUNT] = {
 	[CONF_NAMES] = { true, conf_parse_names, print_list },
 	[CONF_PREFIXES] = { true, conf_parse_prefixes, conf_print_prefixes },
 	[CONF_KEY_TYPES] = { true, parse_key_types, print_key_types },
+	[CONF_CHALLENGES] = { true, parse_challenges, print_challenges },
 	[CONF_LOG_LEVEL] = { false, parse_log_level, print_log_level },
 	[CONF_LOG_FORMAT] = { false, parse_log_format, print_log_format },
 	[CONF_LOG_SINK] = { false, parse_log_sink, print_log_sink },

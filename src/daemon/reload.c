@@ -109,6 +109,10 @@ reload(struct daemon *d, struct arena *a, struct arena *holder,
 		return false;
 	if (!check_changes(d, a, next, e, changes))
 		return false;
+	if (!acme_check_conf(d->acme, next, holder, &why)) {
+		add_error(a, e, str_from(why));
+		return false;
+	}
 	if (!issuers_prepare(d, next, holder, &fresh, &why)) {
 		add_error(a, e, str_from(why));
 		return false;

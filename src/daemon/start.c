@@ -188,6 +188,8 @@ daemon_start(struct daemon *d, struct arena *conf_arena, const char **why)
 		.replicas = d->conf->replicas };
 	d->public_url = str_dup(d->arena, derive_public_url(d->arena, d->conf));
 	d->acme = acme_new(&acme);
+	if (!acme_check_conf(d->acme, d->conf, d->arena, why))
+		return false;
 	acme_configure(d->acme, conf_arena, d->conf, d->public_url);
 	if (!make_admin(d, why))
 		return false;
@@ -310,7 +312,7 @@ go(struct daemon *d)
  * its answer is worth waiting for.
  */
 static void
-on_drained(void *arg)
+on_handed_over(void *arg)
 {
 	struct daemon *d = arg;
 
@@ -318,6 +320,15 @@ on_drained(void *arg)
 		timer_start(&d->drain, WHEN_SECOND / 50);
 	else
 		loop_stop(d->loop);
+}
+
+/* No request begins a validation any more. */
+static void
+on_drained(void *arg)
+{
+	struct daemon *d = arg;
+
+	acme_drain(d->acme, on_handed_over, d);
 }
 
 void

@@ -32,6 +32,7 @@ run_recovery(void *arg)
 
 	timer_start(&j->recovery, jitter(j->interval));
 	acme_recover(j->acme);
+	acme_resume(j->acme);
 	acme_tell_issuers(j->acme);
 }
 

@@ -60,7 +60,10 @@ read_extension(struct arena *a, const struct ext *e, struct pki_cert *out)
 		return ext_read_no_rev_avail(e->value);
 	}
 	out->unknown_critical |= e->critical;
-	return true;
+	if (!str_eq(e->oid, STR(OID_ACME_IDENTIFIER)))
+		return true;
+	out->acme_critical = e->critical;
+	return ext_read_acme_identifier(e->value, &out->acme_identifier);
 }
 
 /* [3] EXPLICIT Extensions; each at most once */

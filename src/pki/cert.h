@@ -66,7 +66,11 @@ struct pki_cert {
 	struct str ocsp_url, ca_issuers_url, crl_url; /* the first of each */
 	bool must_staple, no_rev_avail;
 	bool unknown_critical; /* a critical extension that we do not read */
-	struct str sig_alg;    /* AlgorithmIdentifier, with tag and length */
+	/* RFC 8737's acmeIdentifier, its digest; p is NULL if there is none.
+	 * It counts as unknown: only validation knows what to do with it. */
+	struct str acme_identifier;
+	bool acme_critical;
+	struct str sig_alg; /* AlgorithmIdentifier, with tag and length */
 	struct str signature;
 };
 

@@ -312,3 +312,16 @@ ext_read_no_rev_avail(CBS in)
 	return CBS_get_asn1(&in, &null, CBS_ASN1_NULL) && CBS_len(&null) == 0 &&
 	    CBS_len(&in) == 0;
 }
+
+/* acmeIdentifier, RFC 8737 section 3: a SHA-256 digest. */
+bool
+ext_read_acme_identifier(CBS in, struct str *digest)
+{
+	CBS value;
+
+	if (!CBS_get_asn1(&in, &value, CBS_ASN1_OCTETSTRING) ||
+	    CBS_len(&in) != 0 || CBS_len(&value) != 32)
+		return false;
+	*digest = der_str(&value);
+	return true;
+}

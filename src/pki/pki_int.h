@@ -29,7 +29,8 @@
 #define OID_NO_REV_AVAIL "\x55\x1d\x38"     /* RFC 9608 */
 #define OID_PKIX "\x2b\x06\x01\x05\x05\x07" /* 1.3.6.1.5.5.7 */
 #define OID_AIA OID_PKIX "\x01\x01"
-#define OID_TLS_FEATURE OID_PKIX "\x01\x18" /* RFC 7633 */
+#define OID_TLS_FEATURE OID_PKIX "\x01\x18"     /* RFC 7633 */
+#define OID_ACME_IDENTIFIER OID_PKIX "\x01\x1f" /* RFC 8737 */
 #define OID_EKU_SERVER OID_PKIX "\x03\x01"
 #define OID_EKU_CLIENT OID_PKIX "\x03\x02"
 #define OID_EKU_OCSP OID_PKIX "\x03\x09"
@@ -131,6 +132,7 @@ bool ext_read_aia(CBS, struct str *ocsp, struct str *issuers);
 bool ext_read_crl_points(CBS, struct str *url);
 bool ext_read_tls_feature(CBS, bool *must_staple);
 bool ext_read_no_rev_avail(CBS);
+bool ext_read_acme_identifier(CBS, struct str *digest);
 
 /* ---- key.c */
 

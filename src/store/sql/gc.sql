@@ -3,7 +3,7 @@
 -- not at all does no harm.
 
 -- name: gc_authorizations  args: count int  cols: id
-UPDATE authorizations SET status = 'expired'
+UPDATE authorizations SET status = 'expired', lease = NULL
 WHERE id IN (SELECT id FROM authorizations
     WHERE (status = 'pending' OR status = 'valid') AND expires <= now_us()
     ORDER BY expires LIMIT $1)

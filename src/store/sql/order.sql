@@ -61,18 +61,3 @@ WHERE o.account = $1 AND o.profile = $2 AND o.status <> 'invalid'
     AND a.status = 'valid' AND a.key_version = $3
     AND (o.created, o.id) > ($4, $5)
 ORDER BY o.created, o.id LIMIT $6
-
--- name: authz_insert  args: id text, order_id text, account text, profile text, type text, value text, wildcard int, status text, lifetime int, challenges text
-INSERT INTO authorizations (id, order_id, account, profile, type, value,
-    wildcard, status, expires, challenges, created)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, now_us() + $9, $10, now_us()
-WHERE EXISTS (SELECT 1 FROM orders WHERE id = $2)
-
--- name: authz_get  args: id text, account text, profile text, key_version int  cols: id, type, value, wildcard, status, expires, challenges, created
-SELECT z.id, z.type, z.value, z.wildcard, CASE WHEN z.status IN ('pending',
-        'valid') AND z.expires <= now_us() THEN 'expired' ELSE z.status
-        END AS status,
-    z.expires, z.challenges, z.created
-FROM authorizations z JOIN accounts a ON a.id = z.account
-WHERE z.id = $1 AND z.account = $2 AND z.profile = $3
-    AND a.status = 'valid' AND a.key_version = $4

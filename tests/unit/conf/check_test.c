@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/when.h"
 #include "try.h"
 
 /* A listener of kind acme on loopback, and what else it is given. */
@@ -314,13 +315,48 @@ wants_postgresql_for_replicas(void **state)
 }
 
 static void
-refuses_what_this_version_cannot_do(void **state)
+reads_how_challenges_are_validated(void **state)
+{
+	const struct conf_profile *p = try_good(*state,
+	    ACME "profile p { auth_mode = challenge\n"
+		 "challenges = { dns-01, tls-alpn-01 }\n"
+		 "resolvers = { 192.0.2.1, \"[2001:db8::1]:5353\" }\n"
+		 "validation_allow = { 127.0.0.0/8 } }")
+					   ->profiles;
+
+	assert_int_equal(p->challenges, CONF_DNS_01 | CONF_TLS_ALPN_01);
+	assert_int_equal(p->resolvers.n, 2);
+	assert_int_equal(p->resolvers.v[0].port, 53);
+	assert_int_equal(p->resolvers.v[1].port, 5353);
+	assert_int_equal(p->order_lifetime, 8 * WHEN_HOUR);
+	assert_int_equal(p->http_port, 80);
+	p = try_good(*state, ACME "profile p { }")->profiles;
+	assert_int_equal(p->challenges,
+	    CONF_HTTP_01 | CONF_DNS_01 | CONF_TLS_ALPN_01);
+}
+
+static void
+judges_how_challenges_are_validated(void **state)
 {
 	struct try *t = *state;
 
-	try_bad(t, ACME "profile p { auth_mode = challenge }",
-	    "error: f:2: profile p: this version cannot validate challenges "
-	    "yet; only auth_mode = trust_authenticated works\n");
+	try_bad(t,
+	    ACME "profile p { auth_mode = challenge\nauthz_lifetime = 7h }",
+	    "error: f:3: profile p: authz_lifetime is shorter than "
+	    "order_lifetime: authorizations would expire before their order\n");
+	try_bad(t,
+	    ACME "profile p { auth_mode = challenge\n"
+		 "resolvers = { 192.0.2.1 }\nrecurse = yes }",
+	    "error: f:3: profile p: recurse asks no resolvers; name one or "
+	    "the other\n");
+	try_bad(t,
+	    ACME "profile p { auth_mode = challenge\n"
+		 "insecure_zones = { a.example } }",
+	    "error: f:3: profile p: insecure_zones does nothing without "
+	    "trust_anchors\n");
+	try_bad(t, ACME "profile p { challenges = { http-1 } }",
+	    "error: f:2: profile p: challenges = \"http-1\": must be http-01, "
+	    "dns-01 or tls-alpn-01; did you mean http-01?\n");
 }
 
 /* ---- open profiles */
@@ -459,7 +495,8 @@ main(void)
 		TRY(takes_resolvers_with_and_without_a_port),
 		TRY(wants_profiles_to_name_what_there_is),
 		TRY(wants_postgresql_for_replicas),
-		TRY(refuses_what_this_version_cannot_do),
+		TRY(reads_how_challenges_are_validated),
+		TRY(judges_how_challenges_are_validated),
 		TRY(lets_an_open_profile_run_on_loopback_only),
 		TRY(counts_the_public_url_as_a_way_in),
 		TRY(lets_a_profile_with_bounds_run_anywhere),

@@ -132,12 +132,13 @@ CREATE INDEX orders_expires ON orders (expires)
 CREATE UNIQUE INDEX orders_replaces ON orders (replaces)
 	WHERE replaces IS NOT NULL AND status <> 'invalid';
 
--- One row an authorization, token and challenge states inside. Written:
+-- One row an authorization, challenges inside. The JSON never changes: which
+-- challenge was taken up, and how it goes, stands in columns. Written:
 -- new-order (insert), challenge response, lease and outcome of an attempt,
--- deactivation.
+-- each query of it that failed, deactivation.
 CREATE TABLE authorizations (
 	id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
-	order_id TEXT COLLATE "C" NOT NULL,
+	order_id TEXT COLLATE "C" NOT NULL,  -- that it was made for; '': none
 	account TEXT COLLATE "C" NOT NULL,
 	profile TEXT COLLATE "C" NOT NULL,
 	type TEXT NOT NULL,                  -- dns, ip
@@ -147,11 +148,17 @@ CREATE TABLE authorizations (
 		status = 'invalid' OR status = 'deactivated' OR
 		status = 'expired' OR status = 'revoked'),
 	expires BIGINT NOT NULL,
-	challenges TEXT NOT NULL,            -- JSON
+	challenges TEXT NOT NULL,            -- JSON: types and tokens
+	challenge TEXT,                      -- the type that was responded to
+	error TEXT,                          -- JSON problem of its last query
+	retry BIGINT,                        -- when the next query is due
 	attempt BIGINT NOT NULL DEFAULT 0 CHECK (attempt >= 0), -- the fence
 	lease BIGINT,                        -- NULL: nothing is to be done
 	created BIGINT NOT NULL,
-	validated BIGINT
+	validated BIGINT,
+	caa_checked BIGINT,                  -- when CAA records allowed it
+	CHECK (lease IS NULL OR (status = 'pending' AND
+		challenge IS NOT NULL AND attempt > 0))
 );
 CREATE INDEX authorizations_order ON authorizations (order_id);
 -- whose names are these? (revocation by the holder of all authorizations)

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: ISC */
+/* What the files of validate share. */
+#ifndef VALIDATE_VALIDATE_INT_H
+#define VALIDATE_VALIDATE_INT_H
+
+#include <sys/queue.h>
+
+#include "fetch/fetch.h"
+#include "validate/validate.h"
+
+enum check_state {
+	CHECK_QUEUED,  /* waits for a slot: on validate->queue */
+	CHECK_RUNNING, /* a query is under way; has a slot */
+	CHECK_PAUSED,  /* between two queries */
+	CHECK_DONE,    /* waits to be told */
+};
+
+/* One validation. */
+struct check {
+	struct op op; /* on the caller's task */
+	LIST_ENTRY(check) entry;
+	TAILQ_ENTRY(check) queued;
+	struct validate *validate;
+	struct arena *arena; /* holds this struct */
+	enum check_state state;
+	struct validate_request rq; /* with the defaults put in */
+	validate_note_fn *note;
+	validate_done_fn *done;
+	void *arg;
+	struct task query;        /* of the present query */
+	const char *doing;        /* for the message when time is over */
+	bool started, final;      /* final: another query is of no use */
+	int64_t deadline, pause;  /* by loop_mono; the next pause */
+	const struct problem *pr; /* of the last query, in the arena */
+	struct timer deadline_timer, pause_timer;
+	struct deferred tell;
+};
+
+TAILQ_HEAD(check_queue, check);
+
+struct validate {
+	struct loop *loop;
+	struct fetch *fetch;
+	struct ssl_ctx_st *tls; /* of tls-alpn-01 */
+	LIST_HEAD(, check) checks;
+	unsigned nchecks;
+	struct validate_kind {
+		struct check_queue queue;
+		unsigned count, running;
+	} kinds[VALIDATE_TYPES];
+	unsigned running_max, waiting_max;
+	struct deferred pump;
+};
+
+/*
+ * A query is over: NULL for success. The problem may live in the query's
+ * arena, which goes away.
+ */
+void query_end(struct check *, const struct problem *);
+
+/* The same, and asking again would not help. */
+void query_refuse(struct check *, const struct problem *);
+
+/* The problem of a lookup that gave nothing; what: "the addresses of x". */
+const struct problem *query_dns_problem(struct arena *, struct str what,
+    enum dns_status);
+
+/* The identifier as a message shows it: the name, or the address. */
+struct str check_subject(const struct check *, struct arena *);
+
+/* One file a type: begin a query. */
+void http01_query(struct check *);
+void dns01_query(struct check *);
+void tlsalpn01_query(struct check *);
+
+/* What all tls-alpn-01 connections share; NULL if it cannot be made. */
+struct ssl_ctx_st *tlsalpn01_context(void);
+void tlsalpn01_free_context(struct ssl_ctx_st *);
+
+#endif
