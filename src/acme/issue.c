@@ -22,6 +22,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/fault.h"
 #include "base/hex.h"
 #include "base/id.h"
 #include "base/when.h"
@@ -234,6 +235,7 @@ issue_sign(struct issuance *s)
 	}
 	s->state = ISSUE_SIGNING;
 	s->asked = loop_mono(s->acme->loop);
+	FAULT("a request for a certificate before it is sent");
 	issuer->ops->sign(issuer, &s->task, &rq, on_signed, s);
 }
 
@@ -358,6 +360,7 @@ on_signed(void *arg, const struct issuer_result *r)
 {
 	struct issuance *s = arg;
 
+	FAULT("a certificate after it was made");
 	metrics_hist_observe(metrics_hist(HIST_issuance_seconds,
 				 s->claim.issuer.p),
 	    (double)(loop_mono(s->acme->loop) - s->asked) / WHEN_SECOND);

@@ -10,6 +10,7 @@
 
 #include <http_parser.h>
 
+#include "base/fault.h"
 #include "base/when.h"
 #include "log/log.h"
 
@@ -179,6 +180,7 @@ req_reply(struct req *req, unsigned status, const char *type, struct str body)
 	int64_t took = req->started > 0 ? request_clock() - req->started : 0;
 	struct str head;
 
+	FAULT("a reply before it is sent");
 	assert(c->rq == rq);
 	assert(status >= 200 && status <= 599);
 	if (req->app != NULL && req->app->before_reply != NULL)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/fault.h"
 #include "base/when.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
@@ -128,6 +129,7 @@ store_send_batch(struct batch *b, store_fn *fn, void *arg)
 {
 	struct store *st = b->store;
 
+	FAULT("a batch before it is sent");
 	assert(b->state == BATCH_BUILDING && b->nstmts > 0);
 	assert(b->stmts[b->nstmts - 1].nargs ==
 	    b->stmts[b->nstmts - 1].def->nargs);
@@ -300,6 +302,7 @@ batch_answer(void *arg)
 
 	TAILQ_REMOVE(&b->store->done, b, entry);
 	op_done(&b->op);
+	FAULT("a batch after its answer");
 	b->fn(b->arg, &b->result);
 	batch_free(b);
 }
