@@ -127,6 +127,11 @@ class Dns:
             rtype = 257 if kind == "CAA" else getattr(dnslib.QTYPE, kind)
             reply.add_answer(dnslib.RR(owner, rtype, ttl=0,
                                        rdata=self._data(kind, value)))
+        if not reply.rr:    # without it resolvers keep "no record" for 5 s
+            reply.add_auth(dnslib.RR(
+                ".".join(name.split(".")[-2:]), dnslib.QTYPE.SOA, ttl=0,
+                rdata=dnslib.SOA("ns.example.net", "admin.example.net",
+                                 (1, 60, 60, 60, 0))))
         packed = reply.pack()
         if not over_tcp and len(packed) > 1200:
             reply = query.reply(aa=1, ra=1)
