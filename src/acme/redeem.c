@@ -18,7 +18,6 @@
 /* Clocks of processes may differ by this much. */
 enum { CLOCKS = 60 * 1000000 };
 
-static enum step on_store(void *, const struct store_result *);
 static enum step on_taken(void *, const struct ratelimit_result *);
 static enum step on_epoch(void *, const struct store_result *);
 
@@ -82,19 +81,6 @@ take(struct areq *q, const struct ratelimit_nonce *n)
 	    takes, n, on_taken, q);
 }
 
-static enum step
-redeem_in_store(struct areq *q)
-{
-	struct str id = str_make(q->nonce.id, sizeof(q->nonce.id));
-	struct batch *b = store_new_batch(q->acme->store, &q->req->task, id);
-
-	store_add(b, SQL_NONCE_REDEEM);
-	store_str(b, id);
-	store_int(b, nonces_lifetime(q->acme->nonces) + CLOCKS);
-	store_str(b, str_make(q->nonce.epoch, sizeof(q->nonce.epoch)));
-	return store_send_batch(b, on_store, q);
-}
-
 enum step
 redeem_start(struct areq *q)
 {
@@ -114,24 +100,10 @@ redeem_start(struct areq *q)
 			return bad_nonce(q);
 		return take(q, &n);
 	case NONCE_STORE:
-		return redeem_in_store(q);
+		n.redeemer = REDEEMER_STORE;
+		return take(q, &n);
 	}
 	return bad_nonce(q); /* of a version that knows more of them */
-}
-
-static enum step
-on_store(void *arg, const struct store_result *r)
-{
-	struct areq *q = arg;
-
-	if (r->status != STORE_OK && q->refusal == NULL)
-		return acme_fail(q, r->problem);
-	if (r->status != STORE_OK || store_nrows(r, 0) == 0) {
-		redeem_learn_epoch(q->acme); /* perhaps it is another one now */
-		return bad_nonce(q);
-	}
-	metrics_add(METRIC_nonces_redeemed, 1);
-	return take(q, NULL);
 }
 
 static enum step
@@ -142,8 +114,11 @@ on_taken(void *arg, const struct ratelimit_result *r)
 
 	if (r->redeemed == REDEEMED)
 		metrics_add(METRIC_nonces_redeemed, 1);
-	if (r->status == RATELIMIT_NONCE)
+	if (r->status == RATELIMIT_NONCE) {
+		if (q->nonce.redeemer == NONCE_STORE)
+			redeem_learn_epoch(q->acme); /* perhaps a new one */
 		return bad_nonce(q);
+	}
 	if (q->refusal == NULL && (pr = ratelimit_problem(q->arena, r)) != NULL)
 		return acme_fail(q, pr);
 	return go_on(q);

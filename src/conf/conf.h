@@ -79,7 +79,11 @@ enum conf_client_auth {
 	CONF_CLIENT_REQUIRE, /* no handshake without */
 };
 enum conf_issuer_type { CONF_ISSUER_LOCAL, CONF_ISSUER_VAULT };
-enum conf_limit_backend { CONF_LIMITS_MEMORY, CONF_LIMITS_REDIS };
+enum conf_limit_backend {
+	CONF_LIMITS_MEMORY,
+	CONF_LIMITS_REDIS,
+	CONF_LIMITS_STORE
+};
 enum conf_on_error {
 	CONF_ON_ERROR_LOCAL,
 	CONF_ON_ERROR_ALLOW,

@@ -374,7 +374,8 @@ static const char *const client_auths[] = { "none", "ask", "require", NULL };
 static const char *const issuer_types[] = { "local", "vault", NULL };
 static const char *const auth_modes[] = { "trust_authenticated", "challenge",
 	NULL };
-static const char *const limit_backends[] = { "memory", "redis", NULL };
+static const char *const limit_backends[] = { "memory", "redis", "store",
+	NULL };
 static const char *const on_errors[] = { "local", "allow", "deny", NULL };
 static const char *const key_types[] = { "rsa2048", "rsa3072", "rsa4096",
 	"ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", NULL };

@@ -135,11 +135,16 @@ load_ring(struct daemon *d)
 bool
 fleet_make(struct daemon *d, const char **why)
 {
+	static const enum ratelimit_backend backends[] = {
+		[CONF_LIMITS_MEMORY] = RATELIMIT_MEMORY,
+		[CONF_LIMITS_REDIS] = RATELIMIT_REDIS,
+		[CONF_LIMITS_STORE] = RATELIMIT_STORE,
+	};
 	const struct conf_limits *l = &d->conf->limits;
 	struct ratelimit_options o = {
 		.loop = d->loop,
-		.backend = l->backend == CONF_LIMITS_REDIS ? RATELIMIT_REDIS :
-							     RATELIMIT_MEMORY,
+		.backend = backends[l->backend],
+		.store = d->store,
 		.on_error = l->on_error == CONF_ON_ERROR_ALLOW ?
 		    RATELIMIT_ALLOW :
 		    l->on_error == CONF_ON_ERROR_DENY ? RATELIMIT_DENY :

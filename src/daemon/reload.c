@@ -84,7 +84,8 @@ apply(struct daemon *d, struct arena *holder, const struct conf *next,
 		jobs_set_intervals(d->jobs,
 		    &(struct jobs_intervals){
 			.recovery = next->recovery_interval,
-			.gc = next->gc_interval });
+			.gc = next->gc_interval,
+			.limits = next->limits.sweep_interval });
 	log_set(&(struct log_options){ .level = (enum log_level)next->log_level,
 	    .format = (enum log_format)next->log_format,
 	    .sink = (enum log_sink)next->log_sink,

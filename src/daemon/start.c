@@ -300,7 +300,8 @@ go(struct daemon *d)
 	issuers_start(d);
 	d->jobs = jobs_start(d->loop, d->store, d->acme,
 	    &(struct jobs_intervals){ .recovery = d->conf->recovery_interval,
-		.gc = d->conf->gc_interval });
+		.gc = d->conf->gc_interval,
+		.limits = d->conf->limits.sweep_interval });
 	d->ready = true;
 	print_banner(d);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The sweeps: expired authorizations, open orders that ran out of time, and
- * nonces that the store redeemed and that nobody can bring again. Each sweep is a batch of one bounded statement, so one that fails does not
- * hinder the others; one that found its fill runs again at once, up to a
- * bound.
+ * The sweeps: expired authorizations, open orders that ran out of time, nonces
+ * that the store redeemed and that nobody can bring again; and, apart from
+ * these, what the limits in the store do not count any more. Each sweep is a
+ * batch of one bounded statement, so one that fails does not hinder the
+ * others; one that found its fill runs again at once, up to a bound.
  */
 #include "jobs/gc.h"
 
@@ -14,18 +15,35 @@
 #include "metrics/metrics.h"
 
 enum {
-	SWEEPS = 3,
+	SWEEPS_MAX = 3,     /* of one kind */
 	SWEEP_ROWS = 500,   /* of one statement */
-	NONCE_ROWS = 5000,  /* small ones, and many: one a request */
+	SMALL_ROWS = 5000,  /* small ones, and many: one a request */
 	SWEEP_ROUNDS = 200, /* of one run */
+};
+
+struct sweep_def {
+	const char *name; /* label of the metric; NULL: no more of them */
+	enum sql sql;
+	unsigned max;    /* rows of one statement */
+	bool says_error; /* the statement takes a problem document */
+};
+
+static const struct gc_def {
+	const char *lease;
+	struct sweep_def sweeps[SWEEPS_MAX + 1];
+} kinds[GC_KINDS] = {
+	[GC_EXPIRED] = { "gc",
+	    { { "authorizations", SQL_GC_AUTHORIZATIONS, SWEEP_ROWS, false },
+		{ "orders", SQL_GC_ORDERS, SWEEP_ROWS, true },
+		{ "nonces", SQL_GC_NONCES, SMALL_ROWS, false } } },
+	[GC_LIMITS] = { "gc limits",
+	    { { "limit_stamps", SQL_GC_LIMIT_STAMPS, SMALL_ROWS, false },
+		{ "limit_heads", SQL_GC_LIMIT_HEADS, SMALL_ROWS, false } } },
 };
 
 struct sweep {
 	struct gc *gc;
-	const char *name; /* label of the metric */
-	enum sql sql;
-	unsigned max;    /* rows of one statement */
-	bool says_error; /* the statement takes a problem document */
+	struct sweep_def def;
 	unsigned rounds;
 	uint64_t rows;
 };
@@ -36,7 +54,8 @@ struct gc {
 	struct task task;
 	bool running;
 	unsigned left; /* sweeps under way */
-	struct sweep sweeps[SWEEPS];
+	unsigned nsweeps;
+	struct sweep sweeps[SWEEPS_MAX];
 };
 
 static enum step on_swept(void *, const struct store_result *);
@@ -54,11 +73,11 @@ send_sweep(struct sweep *s)
 {
 	struct gc *gc = s->gc;
 	struct batch *b = store_new_batch(gc->store, &gc->task,
-	    str_from(s->name));
+	    str_from(s->def.name));
 
-	store_add(b, s->sql);
-	store_int(b, s->max);
-	if (s->says_error)
+	store_add(b, s->def.sql);
+	store_int(b, s->def.max);
+	if (s->def.says_error)
 		store_str(b, expired_problem(gc->task.arena));
 	(void)store_send_batch(b, on_swept, s);
 }
@@ -69,7 +88,7 @@ end_sweep(struct sweep *s)
 	struct gc *gc = s->gc;
 
 	if (s->rows > 0)
-		log_info("swept", LOG_TEXT("sweep", s->name),
+		log_info("swept", LOG_TEXT("sweep", s->def.name),
 		    LOG_INT("rows", s->rows));
 	if (--gc->left > 0)
 		return;
@@ -86,7 +105,7 @@ on_swept(void *arg, const struct store_result *r)
 
 	if (r->status != STORE_OK) {
 		metrics_add(METRIC_gc_failures, 1);
-		log_warn("while sweeping", LOG_TEXT("sweep", s->name),
+		log_warn("while sweeping", LOG_TEXT("sweep", s->def.name),
 		    LOG_TEXT("cause",
 			r->problem != NULL ? r->problem->cause : "conflict"));
 		end_sweep(s);
@@ -94,8 +113,8 @@ on_swept(void *arg, const struct store_result *r)
 	}
 	n = store_nrows(r, 0);
 	s->rows += n;
-	metrics_child_add(metrics_child(FAMILY_gc_rows, s->name), n);
-	if (n == s->max && ++s->rounds < SWEEP_ROUNDS)
+	metrics_child_add(metrics_child(FAMILY_gc_rows, s->def.name), n);
+	if (n == s->def.max && ++s->rounds < SWEEP_ROUNDS)
 		send_sweep(s);
 	else
 		end_sweep(s);
@@ -111,42 +130,36 @@ run(void *arg, struct sched_job *job)
 	metrics_add(METRIC_gc_runs, 1);
 	gc->running = true;
 	task_init(&gc->task);
-	gc->left = SWEEPS;
-	for (unsigned i = 0; i < SWEEPS; i++) {
+	gc->left = gc->nsweeps;
+	for (unsigned i = 0; i < gc->nsweeps; i++) {
 		gc->sweeps[i].rounds = 0;
 		gc->sweeps[i].rows = 0;
 		send_sweep(&gc->sweeps[i]);
 	}
 }
 
+static void
+add_sweep(struct gc *gc, const struct sweep_def *def)
+{
+	gc->sweeps[gc->nsweeps++] = (struct sweep){ .gc = gc, .def = *def };
+	/* the series is there before the first run */
+	metrics_child_add(metrics_child(FAMILY_gc_rows, def->name), 0);
+}
+
 struct gc *
-gc_start(struct loop *l, struct store *st, struct str holder, int64_t interval)
+gc_start(struct loop *l, struct store *st, enum gc_kind kind, struct str holder,
+    int64_t interval)
 {
 	struct gc *gc = calloc(1, sizeof(*gc));
+	const struct sweep_def *def;
 
 	if (gc == NULL)
 		abort();
 	gc->store = st;
-	gc->sweeps[0] = (struct sweep){ .gc = gc,
-		.name = "authorizations",
-		.sql = SQL_GC_AUTHORIZATIONS,
-		.max = SWEEP_ROWS };
-	gc->sweeps[1] = (struct sweep){ .gc = gc,
-		.name = "orders",
-		.sql = SQL_GC_ORDERS,
-		.max = SWEEP_ROWS,
-		.says_error = true };
-	gc->sweeps[2] = (struct sweep){ .gc = gc,
-		.name = "nonces",
-		.sql = SQL_GC_NONCES,
-		.max = NONCE_ROWS };
-	/* the series are there before the first run */
-	for (unsigned i = 0; i < SWEEPS; i++)
-		metrics_child_add(metrics_child(FAMILY_gc_rows,
-				      gc->sweeps[i].name),
-		    0);
+	for (def = kinds[kind].sweeps; def->name != NULL; def++)
+		add_sweep(gc, def);
 	gc->job = sched_start(l, st,
-	    &(struct sched_options){ .name = "gc",
+	    &(struct sched_options){ .name = kinds[kind].lease,
 		.holder = holder,
 		.interval = interval,
 		.run = run,

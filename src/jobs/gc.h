@@ -7,9 +7,16 @@
 
 struct gc;
 
+/* Sweeps that run together, each kind under a lease of its own. */
+enum gc_kind {
+	GC_EXPIRED, /* what has expired, by the state of its row */
+	GC_LIMITS,  /* what is out of the windows of the limits */
+	GC_KINDS
+};
+
 /* interval in microseconds, 0: only gc_run_now. holder: id of this process. */
-struct gc *gc_start(struct loop *, struct store *, struct str holder,
-    int64_t interval);
+struct gc *gc_start(struct loop *, struct store *, enum gc_kind,
+    struct str holder, int64_t interval);
 void gc_set_interval(struct gc *, int64_t interval);
 
 /* Begin a run now, whoever has the lease; false if one is under way here. */

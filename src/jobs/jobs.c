@@ -9,7 +9,7 @@
 
 struct jobs {
 	struct acme *acme;
-	struct gc *gc;
+	struct gc *gc, *limits;
 	struct timer recovery;
 	int64_t interval;
 };
@@ -47,7 +47,8 @@ jobs_start(struct loop *l, struct store *st, struct acme *acme,
 		abort();
 	j->acme = acme;
 	j->interval = every->recovery;
-	j->gc = gc_start(l, st, id_new(a), every->gc);
+	j->gc = gc_start(l, st, GC_EXPIRED, id_new(a), every->gc);
+	j->limits = gc_start(l, st, GC_LIMITS, id_new(a), every->limits);
 	arena_destroy(a);
 	timer_init(&j->recovery, l, run_recovery, j);
 	timer_start(&j->recovery, 0);
@@ -59,12 +60,15 @@ jobs_set_intervals(struct jobs *j, const struct jobs_intervals *every)
 {
 	j->interval = every->recovery;
 	gc_set_interval(j->gc, every->gc);
+	gc_set_interval(j->limits, every->limits);
 }
 
 bool
 jobs_run_gc(struct jobs *j)
 {
-	return gc_run_now(j->gc);
+	bool limits = gc_run_now(j->limits);
+
+	return gc_run_now(j->gc) || limits;
 }
 
 void
@@ -74,5 +78,6 @@ jobs_stop(struct jobs *j)
 		return;
 	timer_stop(&j->recovery);
 	gc_stop(j->gc);
+	gc_stop(j->limits);
 	free(j);
 }

@@ -11,7 +11,7 @@ struct jobs;
 
 struct jobs_intervals { /* microseconds */
 	int64_t recovery;
-	int64_t gc; /* 0: only when asked to */
+	int64_t gc, limits; /* the sweeps; 0: only when asked to */
 };
 
 /*

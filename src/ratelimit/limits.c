@@ -83,6 +83,8 @@ ratelimit_find_backend(struct str name, enum ratelimit_backend *out)
 		*out = RATELIMIT_MEMORY;
 	else if (str_is(name, "redis"))
 		*out = RATELIMIT_REDIS;
+	else if (str_is(name, "store"))
+		*out = RATELIMIT_STORE;
 	else
 		return false;
 	return true;
@@ -168,7 +170,7 @@ ratelimit_problem(struct arena *a, const struct ratelimit_result *r)
 	pr = problem_cause(a, PROBLEM_UNAVAILABLE,
 	    r->status == RATELIMIT_FULL ?
 		"no room to count one more key of limit %s" :
-		"redis did not decide on limit %s",
+		"nobody decided in time on limit %s",
 	    limits[r->limit].name);
 	pr->retry_after = round_up(r->wait);
 	return pr;

@@ -20,7 +20,8 @@ ratelimit_new(const struct ratelimit_options *o)
 
 	if (rl == NULL)
 		abort();
-	assert(o->backend == RATELIMIT_MEMORY || o->redis != NULL);
+	assert(o->backend != RATELIMIT_REDIS || o->redis != NULL);
+	assert(o->backend != RATELIMIT_STORE || o->store != NULL);
 	rl->options = *o;
 	rl->memory = memory_new(o->keys_max > 0 ? o->keys_max : KEYS_DEFAULT,
 	    o->bytes_max > 0 ? o->bytes_max : BYTES_DEFAULT);
@@ -221,6 +222,16 @@ taking_finish(void *arg)
 	free(t);
 }
 
+/* Whom to ask first: the nonce is redeemed before any limit is taken. */
+static enum ratelimit_backend
+who_decides(const struct taking_op *t, const struct ratelimit_nonce *nonce)
+{
+	if (nonce != NULL)
+		return nonce->redeemer == REDEEMER_STORE ? RATELIMIT_STORE :
+							   RATELIMIT_REDIS;
+	return t->n > 0 ? t->rl->options.backend : RATELIMIT_MEMORY;
+}
+
 enum step
 ratelimit_take(struct ratelimit *rl, struct task *task,
     const struct take *takes, size_t n, const struct ratelimit_nonce *nonce,
@@ -238,13 +249,18 @@ ratelimit_take(struct ratelimit *rl, struct task *task,
 	to = (char *)&t->v[n];
 	for (size_t i = 0; i < n; i++)
 		to = add_taking(t, to, &takes[i]);
-	if (nonce != NULL ||
-	    (t->n > 0 && rl->options.backend == RATELIMIT_REDIS)) {
+	switch (who_decides(t, nonce)) {
+	case RATELIMIT_REDIS:
 		shared_take(t, nonce);
-		return STEP_WAITING;
+		break;
+	case RATELIMIT_STORE:
+		stored_take(t, nonce);
+		break;
+	case RATELIMIT_MEMORY:
+		taking_decide(t);
+		loop_defer(rl->options.loop, &t->finish);
+		break;
 	}
-	taking_decide(t);
-	loop_defer(rl->options.loop, &t->finish);
 	return STEP_WAITING;
 }
 
@@ -277,15 +293,18 @@ look(struct taking_op *t, enum shared_look what)
 		t->view.trouble = "this limit is off";
 	else if (t->v[0].values.window == 0)
 		t->view.trouble = "only the store counts this";
-	else if (rl->options.backend == RATELIMIT_REDIS) {
-		shared_look(t, what);
-		if (what == SHARED_RESET)
-			memory_reset(rl->memory, &t->v[0]);
-		return STEP_WAITING;
-	} else {
+	else if (rl->options.backend == RATELIMIT_MEMORY)
 		memory_show(rl->memory, read_now(rl), &t->v[0], &t->view);
-		if (what == SHARED_RESET)
-			memory_reset(rl->memory, &t->v[0]);
+	if (what ==
+	    SHARED_RESET) /* also what was counted while Redis was gone */
+		memory_reset(rl->memory, &t->v[0]);
+	if (t->view.trouble == NULL && rl->options.backend == RATELIMIT_REDIS) {
+		shared_look(t, what);
+		return STEP_WAITING;
+	}
+	if (t->view.trouble == NULL && rl->options.backend == RATELIMIT_STORE) {
+		stored_look(t, what);
+		return STEP_WAITING;
 	}
 	loop_defer(rl->options.loop, &t->finish);
 	return STEP_WAITING;

@@ -9,6 +9,10 @@
  *	memory	each process counts for itself, by a clock that never jumps
  *	redis	all processes count together, by the server's clock; all limits
  *		of a request and its nonce are one round trip
+ *	store	all processes together, by the database's clock, exact also
+ *		after a crash; all limits of a request, and its nonce if the
+ *		store redeems it, are one batch. While the database is away
+ *		requests that take a limit are refused.
  *
  * When Redis is gone (redis/redis.h), or answers one request late, on_error
  * says what becomes of what it would have decided. A process that counts for
@@ -32,6 +36,7 @@
 #include "loop/loop.h"
 #include "loop/task.h"
 #include "redis/redis.h"
+#include "store/store.h"
 
 /* ---- limits */
 
@@ -78,7 +83,7 @@ bool limit_check(struct arena *, enum limit_id, const struct limit *,
 
 struct ratelimit;
 
-enum ratelimit_backend { RATELIMIT_MEMORY, RATELIMIT_REDIS };
+enum ratelimit_backend { RATELIMIT_MEMORY, RATELIMIT_REDIS, RATELIMIT_STORE };
 
 /* What becomes of a request when Redis does not decide it in time. */
 enum ratelimit_on_error {
@@ -90,15 +95,16 @@ enum ratelimit_on_error {
 /* By their names in the configuration; false if there is none such. */
 bool ratelimit_find_backend(struct str, enum ratelimit_backend *);
 bool ratelimit_find_on_error(struct str, enum ratelimit_on_error *);
-#define RATELIMIT_BACKENDS "memory, redis"
+#define RATELIMIT_BACKENDS "memory, redis, store"
 #define RATELIMIT_ON_ERRORS "local, allow, deny"
 
 struct ratelimit_options {
 	struct loop *loop;
 	enum ratelimit_backend backend;
-	/* for the backend, and to redeem nonces; may be NULL with memory.
-	 * Outlives the limiter. */
+	/* for their backends, and to redeem nonces; otherwise they may be
+	 * NULL. They outlive the limiter. */
 	struct redis *redis;
+	struct store *store;
 	enum ratelimit_on_error on_error;
 	/* with LOCAL: how many processes share a limit, so that each has its
 	 * part of max (at least 1); 0 or 1: each has all of it */
@@ -145,12 +151,16 @@ struct take {
 	const struct limit *override;
 };
 
-/* A nonce whose redeemer is Redis under a certain epoch. */
+enum ratelimit_redeemer { REDEEMER_REDIS, REDEEMER_STORE };
+
+/* A nonce whose redeemer is Redis, or the store, under a certain epoch. */
 struct ratelimit_nonce {
+	enum ratelimit_redeemer redeemer;
 	/* unique among all processes that share the Redis, at most
 	 * LIMIT_KEY_MAX bytes */
 	struct str id;
-	struct str epoch; /* redis_epoch() when it was minted */
+	/* redis_epoch(), or the store's, when it was minted */
+	struct str epoch;
 	/* usec to remember it: as long as any process would take it for in
 	 * date, differences of clocks included */
 	int64_t ttl;
@@ -159,7 +169,7 @@ struct ratelimit_nonce {
 enum redeemed {
 	REDEEMED_NONE,    /* there was none to redeem */
 	REDEEMED,         /* accepted, this once */
-	REDEEMED_BEFORE,  /* used */
+	REDEEMED_BEFORE,  /* used; in the store perhaps of another epoch */
 	REDEEMED_EPOCH,   /* the redeemer that it names is no more */
 	REDEEMED_UNKNOWN, /* no answer: perhaps used now; not accepted */
 };
@@ -169,7 +179,8 @@ enum ratelimit_status {
 	RATELIMIT_REFUSED, /* a limit is reached */
 	RATELIMIT_NONCE,   /* the nonce was not accepted; no limit was taken */
 	RATELIMIT_FULL,    /* this process cannot remember more keys */
-	RATELIMIT_DOWN,    /* Redis did not decide, and on_error is deny */
+	RATELIMIT_DOWN,    /* the store did not decide; or Redis did not, and
+			    * on_error is deny */
 };
 
 /* Lives until the callback returns. */

@@ -44,6 +44,8 @@ struct taking_op {
 	ratelimit_view_fn *view_fn;
 	void *arg;
 	bool on_task, is_look, has_nonce;
+	bool mending;                 /* the store's clock was set back */
+	unsigned nonce_at, judged_at; /* statements of its batch */
 	struct ratelimit_result result;
 	struct ratelimit_view view;
 	size_t n;
@@ -54,7 +56,7 @@ struct ratelimit {
 	struct ratelimit_options options;
 	struct limit limits[LIMIT_COUNT];
 	struct memory *memory;
-	struct task asking; /* whom Redis answers */
+	struct task asking; /* whom Redis and the store answer */
 	LIST_HEAD(, taking_op) ops;
 	struct metrics_child *passed[LIMIT_COUNT], *refused[LIMIT_COUNT];
 };
@@ -70,5 +72,9 @@ void taking_degrade(struct taking_op *);
 void shared_take(struct taking_op *, const struct ratelimit_nonce *);
 enum shared_look { SHARED_SHOW, SHARED_RESET };
 void shared_look(struct taking_op *, enum shared_look);
+
+/* ---- stored.c: the counts in the store */
+void stored_take(struct taking_op *, const struct ratelimit_nonce *);
+void stored_look(struct taking_op *, enum shared_look);
 
 #endif

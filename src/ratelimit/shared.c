@@ -158,23 +158,30 @@ take_refusal(struct taking_op *t, const struct redis_answer *answer)
 	t->result.wait = redis_get_int(answer, 2);
 }
 
-static void
+/* False: the store is asked, and answers later. */
+static bool
 take_answer(struct taking_op *t, const struct redis_answer *answer)
 {
 	static const enum redeemed map[] = { REDEEMED_NONE, REDEEMED,
 		REDEEMED_BEFORE, REDEEMED_EPOCH };
 
-	t->result.redeemed = map[redis_get_int(answer, 0)];
+	if (t->has_nonce)
+		t->result.redeemed = map[redis_get_int(answer, 0)];
 	if (t->result.redeemed == REDEEMED_EPOCH)
 		redis_renew_epoch(t->rl->options.redis);
-	if (t->has_nonce && t->result.redeemed != REDEEMED)
+	if (t->has_nonce && t->result.redeemed != REDEEMED) {
 		t->result.status = RATELIMIT_NONCE;
-	else if (t->rl->options.backend == RATELIMIT_MEMORY)
+	} else if (t->n == 0 || t->rl->options.backend == RATELIMIT_MEMORY) {
 		taking_decide(t);
-	else if (redis_get_int(answer, 1) > 0)
+	} else if (t->rl->options.backend == RATELIMIT_STORE) {
+		stored_take(t, NULL);
+		return false;
+	} else if (redis_get_int(answer, 1) > 0) {
 		take_refusal(t, answer);
-	else
+	} else {
 		t->result.status = RATELIMIT_PASS;
+	}
+	return true;
 }
 
 static void
@@ -191,7 +198,8 @@ on_taken(void *arg, const struct redis_answer *answer)
 	struct taking_op *t = arg;
 
 	if (is_sound(t, answer)) {
-		take_answer(t, answer);
+		if (!take_answer(t, answer))
+			return STEP_DONE;
 	} else {
 		if (answer->status == REDIS_REFUSED ||
 		    answer->status == REDIS_ANSWERED)

@@ -8,6 +8,7 @@ import time
 import pytest
 
 import fleet
+import servers
 from acme import Client, Refused
 from servers import wait_for
 
@@ -78,10 +79,20 @@ def new_client(members):
     return client
 
 
-def test_exactly_max_pass_in_every_window(replicas):
+@pytest.fixture(params=["redis", "store"])
+def counted(request, replicas):
+    """counted(limits): replicas that count together; with the store, that
+    also redeems their nonces."""
+    def start(limits):
+        return replicas(limits=limits, backend=request.param,
+                        with_redis=request.param == "redis")
+    return start
+
+
+def test_exactly_max_pass_in_every_window(counted):
     """Whatever moment between sending and answer each try was judged at: no
     window has more than max, and no try is refused with fewer."""
-    members = replicas(limits=SHORT, backend="redis")
+    members = counted(SHORT)
     client = new_client(members)
     end = time.monotonic() + 3.5 * WINDOW
     tries = hammer(members, client, lambda n: time.monotonic() < end)
@@ -99,8 +110,8 @@ def test_exactly_max_pass_in_every_window(replicas):
     assert len(tries) > 2 * len(good)
 
 
-def test_retry_after_is_when_the_next_one_passes(replicas):
-    members = replicas(limits=limits("2/5s"), backend="redis")
+def test_retry_after_is_when_the_next_one_passes(counted):
+    members = counted(limits("2/5s"))
     client = new_client(members)
     first = Try(client, "one.fleet.example.org")
     assert Try(client, "two.fleet.example.org").passed
@@ -120,10 +131,22 @@ def test_with_memory_each_replica_counts_for_itself(replicas):
     assert passed(tries) == REPLICAS * MAX
 
 
-def test_with_redis_a_long_window_too_lets_exactly_max_pass(replicas):
-    members = replicas(limits=LONG, backend="redis")
+def test_a_long_window_too_lets_exactly_max_pass(counted):
+    members = counted(LONG)
     tries = hammer(members, new_client(members), lambda n: n < MAX)
     assert passed(tries) == MAX
+
+
+def test_counts_outlive_restarts_of_all_replicas(counted):
+    members = counted(LONG)
+    client = new_client(members)
+    before = [Try(client, f"b{n}.fleet.example.org") for n in range(MAX // 2)]
+    for replica in members:
+        replica.stop()
+        replica.start()
+    client.http = fleet.Round(members)
+    after = hammer(members, client, lambda n: n < MAX)
+    assert passed(before) + passed(after) == MAX
 
 
 def test_open_orders_are_counted_exactly_in_the_whole_fleet(replicas):
@@ -133,6 +156,70 @@ def test_open_orders_are_counted_exactly_in_the_whole_fleet(replicas):
         open_orders_per_account = 5""")
     tries = hammer(members, new_client(members), lambda n: n < 4)
     assert passed(tries) == 5
+
+
+# ---- the store counts
+
+def test_a_refusal_by_the_store_leaves_no_row_and_the_sweep_the_rest(
+        replicas):
+    members = replicas(
+        limits=limits("2/2s", "sweep_interval = 1s"), backend="store",
+        with_redis=False)
+    client = new_client(members)
+    store = members[0].store
+    tries = [Try(client, f"s{n}.fleet.example.org") for n in range(6)]
+    assert passed(tries) < 6
+    seen = int(store.query("SELECT count(*) FROM limit_stamps")[0][0])
+    assert seen <= passed(tries)
+
+    def swept(sweep="limit_stamps"):
+        name = f'certloop_gc_rows_total{{sweep="{sweep}"}}'
+        return sum(r.metrics()[name] for r in members)
+    wait_for(lambda: swept() == passed(tries), 20, "the sweep")
+    assert store.query("SELECT count(*) FROM limit_stamps") == [("0",)]
+    # heads stay for an hour or two, one for a key
+    assert store.query("SELECT count(*) FROM limit_heads") == [("1",)]
+    store.execute("UPDATE limit_heads SET due = 1")
+    wait_for(lambda: swept("limit_heads") == 1, 20, "the sweep of heads")
+    assert Try(client, "again.fleet.example.org").passed
+
+
+@pytest.fixture
+def own_cluster():
+    cluster = servers.Postgres().start()
+    yield cluster
+    cluster.remove()
+
+
+def test_without_the_store_that_counts_requests_are_refused_with_503(
+        new_server, own_cluster):
+    server = new_server("postgres", store=own_cluster.new_store(),
+                        limits=limits(f"{MAX}/1h", "backend = store"))
+    server.start()
+    client = server.client()
+    client.register()
+    assert Try(client, "one.fleet.example.org").passed
+    own_cluster.kill()
+    for n in range(3):
+        refused = Try(client, f"n{n}.fleet.example.org", serious=False)
+        assert refused.answer.status == 503, refused.answer
+        assert int(refused.answer.header("Retry-After")) > 0
+    assert server.metrics()["certloop_limits_store_failures_total"] >= 3
+    own_cluster.start()
+    wait_for(lambda: Try(client, "back.fleet.example.org",
+                         serious=False).passed, 30, "the store to be back")
+
+
+def test_sqlite_counts_exactly_too(new_server):
+    server = new_server(limits=limits(f"{MAX}/1h", "backend = store"))
+    server.start()
+    client = server.client()
+    client.register()
+    tries = [Try(client, f"q{n}.fleet.example.org") for n in range(MAX + 3)]
+    assert [t.passed for t in tries] == [True] * MAX + [False] * 3
+    server.stop()
+    server.start()
+    assert not Try(client, "later.fleet.example.org").passed
 
 
 # ---- Redis is gone

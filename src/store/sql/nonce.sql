@@ -9,9 +9,9 @@ ON CONFLICT (one) DO NOTHING;
 -- name: nonce_epoch_get  args:  cols: epoch
 SELECT epoch FROM nonce_epochs WHERE one = 1;
 
--- name: nonce_redeem  args: id text, lifetime int, epoch text  cols: id
-INSERT INTO nonces (id, expires)
-SELECT $1, now_us() + $2
+-- name: nonce_redeem  args: id text, lifetime int, epoch text, mark int  cols: id
+INSERT INTO nonces (id, mark, expires)
+SELECT $1, $4, now_us() + $2
 WHERE EXISTS (SELECT 1 FROM nonce_epochs WHERE one = 1 AND epoch = $3)
 ON CONFLICT (id) DO NOTHING
 RETURNING id;

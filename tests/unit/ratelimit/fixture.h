@@ -6,14 +6,21 @@
 #include "../redis/server.h"
 #include "../unit.h"
 
+#include <libpq-fe.h>
+
 #include "base/when.h"
 #include "ratelimit/ratelimit_int.h"
 
 struct fixture {
 	struct arena *a;
 	struct loop *loop;
-	struct server *server; /* NULL: memory */
+	struct server *server; /* NULL: no Redis */
 	struct redis *redis;
+	struct store *store; /* NULL: none */
+	const char *url;     /* of it */
+	char dir[64];        /* of SQLite */
+	PGconn *raw;         /* a session beside those of the store */
+	const char *schema;
 	struct ratelimit *rl;
 	struct task task;
 	int64_t now;
@@ -26,9 +33,14 @@ struct outcome {
 	struct ratelimit_result result;
 };
 
-/* cmocka set-up functions. With redis the server's clock is ours. */
+/*
+ * cmocka set-up functions. Also the clock of a server is ours. PostgreSQL is
+ * the one in the environment (see run_with_postgres).
+ */
 int make_memory(void **state);
 int make_redis(void **state);
+int make_sqlite(void **state);
+int make_postgresql(void **state);
 int drop(void **state);
 
 /* The fixture, or skip where no Redis is installed. */
@@ -36,6 +48,12 @@ struct fixture *get(void **state);
 
 /* Both clocks show this. */
 void set_now(struct fixture *, int64_t now);
+
+/* Unless it is there, run the program again beside a PostgreSQL. */
+void run_with_postgres(char **argv);
+
+/* One number out of the test's schema in PostgreSQL. */
+int64_t ask_postgres(struct fixture *, const char *sql);
 
 /* Options as the fixture's own limiter has them. */
 struct ratelimit_options options_of(struct fixture *);

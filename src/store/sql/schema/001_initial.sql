@@ -250,9 +250,11 @@ ALTER TABLE leases SET (fillfactor = 50);
 
 -- Nonces that were redeemed here, and the epoch that says since when. Written
 -- by every signed request while the store is the redeemer. Unlogged: what a
--- crash forgets goes together with the epoch.
+-- crash forgets goes together with the epoch. The mark tells a batch whether
+-- it was the one that redeemed.
 CREATE UNLOGGED TABLE nonces (
 	id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	mark BIGINT NOT NULL,
 	expires BIGINT NOT NULL
 );
 CREATE INDEX nonces_expires ON nonces (expires);
@@ -260,3 +262,27 @@ CREATE UNLOGGED TABLE nonce_epochs (
 	one BIGINT NOT NULL PRIMARY KEY CHECK (one = 1),
 	epoch TEXT NOT NULL
 );
+
+-- One row a key that a rate limit counts, while it is in use. It is taken
+-- (updated) before the key's stamps are looked at. Written: at each attempt,
+-- HOT: `due` is when a sweep may drop it, in whole hours, so that its index
+-- changes once an hour at most.
+CREATE TABLE limit_heads (
+	id TEXT COLLATE "C" NOT NULL PRIMARY KEY, -- limit and key
+	wait BIGINT NOT NULL,                 -- in the batch that has it: why not
+	due BIGINT NOT NULL
+);
+CREATE INDEX limit_heads_due ON limit_heads (due);
+-- only: postgresql
+ALTER TABLE limit_heads SET (fillfactor = 50);
+
+-- When one was taken, one row each, numbered without gaps by the order in
+-- which it was; whoever numbers has the head. Inserted, dropped in bulk.
+CREATE TABLE limit_stamps (
+	id TEXT COLLATE "C" NOT NULL,
+	seq BIGINT NOT NULL CHECK (seq > 0),
+	at BIGINT NOT NULL,
+	expires BIGINT NOT NULL,             -- when it leaves its window
+	PRIMARY KEY (id, seq)
+);
+CREATE INDEX limit_stamps_expires ON limit_stamps (expires);
