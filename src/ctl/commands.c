@@ -14,6 +14,7 @@ const struct command *const ctl_commands[] = {
 	&cert_revoke_command,
 	&config_check_command,
 	&config_show_command,
+	&drain_command,
 	&eab_add_command,
 	&eab_list_command,
 	&eab_revoke_command,

@@ -67,7 +67,7 @@ struct command {
 extern const struct command *const ctl_commands[];
 
 extern const struct command status_command, config_check_command,
-    config_show_command, reload_command;
+    config_show_command, drain_command, reload_command;
 extern const struct command account_list_command, account_show_command,
     account_deactivate_command;
 extern const struct command eab_add_command, eab_list_command, eab_show_command,

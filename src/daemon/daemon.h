@@ -80,9 +80,10 @@ struct daemon {
 	struct single *single;
 	LIST_HEAD(, selfcert) selfcerts; /* being made */
 	struct timer renew;              /* our own certificate */
-	struct timer drain;              /* looks whether all is done */
-	int64_t stop_by;                 /* by loop_mono */
-	bool ready, stopping;
+	struct timer drain_delay;
+	struct timer drain; /* looks whether all is done */
+	int64_t stop_by;    /* by loop_mono */
+	bool ready, draining, stopping;
 	enum daemon_exit exit;
 	struct loop_signal *sigterm, *sigint, *sighup;
 	struct timer flush_timer;
@@ -102,7 +103,12 @@ bool ca_exists(const struct ca_paths *);
 bool daemon_start(struct daemon *, struct arena *conf_arena, const char **why);
 void daemon_fail(struct daemon *, enum daemon_exit, const char *what,
     const char *why);
+
+/* stop.c: SIGTERM, and draining without an end */
+void stop_init(struct daemon *);
+/* Not ready, drain_delay, drain, end. A second call ends the delay. */
 void daemon_stop(struct daemon *);
+extern const struct admin_route *const daemon_routes[];
 
 /* outbound.c: dns and fetch */
 bool outbound_make(struct daemon *, const char **why);

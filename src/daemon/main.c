@@ -237,6 +237,8 @@ static void
 free_all(struct daemon *d)
 {
 	timer_stop(&d->flush_timer);
+	timer_stop(&d->drain_delay);
+	timer_stop(&d->drain);
 	http_server_free(d->http);
 	jobs_stop(d->jobs);
 	single_stop(d);

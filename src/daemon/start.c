@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Start: issuers, the objects in their order, then, with the loop running,
- * what needs the store, and at last the listeners. Stop: the other way round.
+ * what needs the store, and at last the listeners.
  */
 #include "config.h"
 
@@ -72,6 +72,8 @@ hook_not_ready(void *arg)
 		return "stopping";
 	if (!d->ready)
 		return "starting";
+	if (d->draining)
+		return "draining";
 	return store_is_ready(d->store) ? NULL : "the store is not reachable";
 }
 
@@ -121,6 +123,7 @@ make_http(struct daemon *d)
 		.idle_timeout = h->idle_timeout,
 		.write_timeout = h->write_timeout,
 		.request_timeout = h->request_timeout,
+		.drain_idle = h->drain_idle,
 	};
 
 	d->http = http_server_new(d->loop, &limits);
@@ -149,6 +152,7 @@ make_admin(struct daemon *d, const char **why)
 		.store = d->store,
 		.limits = d->limits,
 		.ring = d->ring,
+		.more_routes = daemon_routes,
 		.hooks = { .arg = d,
 		    .conf = hook_conf,
 		    .not_ready = hook_not_ready,
@@ -194,6 +198,7 @@ daemon_start(struct daemon *d, struct arena *conf_arena, const char **why)
 	if (!make_admin(d, why))
 		return false;
 	make_http(d);
+	stop_init(d);
 	if (!daemon_make_listeners(d, why))
 		return false;
 	d->exit = EXIT_OK;
@@ -304,44 +309,4 @@ go(struct daemon *d)
 		.limits = d->conf->limits.sweep_interval });
 	d->ready = true;
 	print_banner(d);
-}
-
-/* ---- stop */
-
-/*
- * Requests are done, but an issuer may still be at work for one of them, and
- * its answer is worth waiting for.
- */
-static void
-on_handed_over(void *arg)
-{
-	struct daemon *d = arg;
-
-	if (acme_at_work(d->acme) > 0 && loop_mono(d->loop) < d->stop_by)
-		timer_start(&d->drain, WHEN_SECOND / 50);
-	else
-		loop_stop(d->loop);
-}
-
-/* No request begins a validation any more. */
-static void
-on_drained(void *arg)
-{
-	struct daemon *d = arg;
-
-	acme_drain(d->acme, on_handed_over, d);
-}
-
-void
-daemon_stop(struct daemon *d)
-{
-	if (d->stopping)
-		return;
-	d->stopping = true;
-	log_info("stopping");
-	jobs_stop(d->jobs);
-	d->jobs = NULL;
-	timer_init(&d->drain, d->loop, on_drained, d);
-	d->stop_by = loop_mono(d->loop) + d->conf->shutdown_timeout;
-	http_server_drain(d->http, d->conf->shutdown_timeout, on_drained, d);
 }

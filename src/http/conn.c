@@ -604,6 +604,22 @@ time_out_request(struct http_conn *c)
 	conn_fail(c, p);
 }
 
+/* It was silent for too long, unless a request comes just now. */
+static void
+end_idle(struct http_conn *c)
+{
+	char byte;
+
+	if (c->nkept > 0 ||
+	    recv(c->sock.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) {
+		server_enter(c, PHASE_HEAD);
+		loop_defer(c->server->loop, &c->again);
+		return;
+	}
+	conn_shut(c); /* nothing is owed, so nothing is waited for */
+	conn_close(c);
+}
+
 void
 conn_expire(struct http_conn *c)
 {
@@ -614,25 +630,11 @@ conn_expire(struct http_conn *c)
 		metrics_count(FAMILY_http_timeouts, names[c->phase]);
 	if (c->phase == PHASE_BUSY)
 		time_out_request(c);
+	else if (c->phase == PHASE_IDLE)
+		end_idle(c);
 	else if (c->phase == PHASE_BODY ||
 	    (c->phase == PHASE_HEAD && c->nkept > 0 && c->state == CONN_HEAD))
 		(void)fail(c, PROBLEM_TIMEOUT, "the request came too slowly");
 	else
 		conn_close(c);
-}
-
-void
-conn_drain(struct http_conn *c)
-{
-	char byte;
-
-	c->last = true;
-	if (c->phase != PHASE_IDLE)
-		return;
-	/* a request may have come already */
-	if (c->nkept > 0 ||
-	    recv(c->sock.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
-		return;
-	conn_shut(c); /* nothing is owed, so nothing is waited for */
-	conn_close(c);
 }

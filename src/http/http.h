@@ -122,6 +122,7 @@ struct http_limits {             /* 0: the default */
 	int64_t idle_timeout;    /* keep-alive: 60 s */
 	int64_t write_timeout;   /* whole reply: 30 s */
 	int64_t request_timeout; /* handler: 60 s, then 503 */
+	int64_t drain_idle;      /* keep-alive, once we let go: 1 s */
 };
 
 struct http_listener_options {
@@ -153,9 +154,19 @@ bool http_listen(struct http_server *, const struct http_listener_options *,
 unsigned http_listener_port(const struct http_server *, size_t i);
 
 /*
- * Stop accepting; finish what is in flight; tell keep-alive connections to
- * close. done(arg) runs from the top of the loop when the last one is gone or
- * after `usec`, whichever is first.
+ * From now on every reply tells its connection to close, and one that has been
+ * silent for drain_idle since its last reply is closed. So clients that are at
+ * work meet no closed connection. New ones are accepted as before.
+ */
+void http_server_shed(struct http_server *);
+
+/* Keep connections again. */
+void http_server_keep(struct http_server *);
+
+/*
+ * Take what waits to be accepted, then stop accepting; shed; finish what is in
+ * flight. done(arg) runs from the top of the loop when the last connection is
+ * gone or after `usec`, whichever is first.
  */
 void http_server_drain(struct http_server *, int64_t usec, void (*done)(void *),
     void *arg);

@@ -16,6 +16,7 @@ enum {
 	LINGER_BYTES = 256 * 1024, /* read and dropped before a close */
 	PIPELINE_TURN = 32,        /* requests of a connection in one go */
 	ACCEPT_TURN = 64,          /* connections of a listener in one go */
+	BACKLOG = 4096,            /* of a listener */
 };
 
 /* ---- routes, as a listener serves them */
@@ -135,9 +136,6 @@ void conn_fail(struct http_conn *, const struct problem *);
 /* The reply of c->rq is handed over (conn_send); the request is gone. */
 void conn_replied(struct http_conn *);
 
-/* The server drains. */
-void conn_drain(struct http_conn *);
-
 /* ---- bytes in and out, through TLS or not */
 struct window { /* plain bytes of the connection that is running */
 	char *p;
@@ -212,7 +210,8 @@ struct http_server {
 	struct timer resume; /* accepting, after that */
 	char date[32];       /* of the second below, for the header */
 	int64_t date_second;
-	bool draining;
+	bool shedding; /* replies say: close */
+	bool draining; /* and nothing is accepted */
 	struct timer drain;
 	struct deferred drained;
 	void (*drain_done)(void *);

@@ -12,8 +12,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 4096 };
-
 union address {
 	struct sockaddr sa;
 	struct sockaddr_in in;

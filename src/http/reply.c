@@ -185,7 +185,7 @@ req_reply(struct req *req, unsigned status, const char *type, struct str body)
 	assert(status >= 200 && status <= 599);
 	if (req->app != NULL && req->app->before_reply != NULL)
 		req->app->before_reply(req);
-	if (c->server->draining)
+	if (c->server->shedding)
 		c->last = true;
 	head = write_head(rq, status, str_from(type), body.n);
 	if (req->method == REQ_HEAD || is_bodyless(status))

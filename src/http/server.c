@@ -57,6 +57,7 @@ take_limits(struct http_server *s, const struct http_limits *given)
 	s->allowed[PHASE_REPLY] = or_default(l->write_timeout,
 	    30 * WHEN_SECOND);
 	s->allowed[PHASE_LINGER] = LINGER_TIME;
+	to->drain_idle = or_default(l->drain_idle, WHEN_SECOND);
 }
 
 struct http_server *
@@ -394,23 +395,65 @@ on_drain_timeout(void *arg)
 	loop_defer(s->loop, &s->drained);
 }
 
+/* How long they were silent counts: all deadlines move, their order stays. */
+static void
+hurry_idle(struct http_server *s)
+{
+	int64_t earlier = s->allowed[PHASE_IDLE] - s->limits.drain_idle;
+	struct http_conn *c;
+
+	if (earlier <= 0)
+		return;
+	TAILQ_FOREACH(c, &s->phases[PHASE_IDLE], entry)
+		c->deadline -= earlier;
+	if ((c = TAILQ_FIRST(&s->phases[PHASE_IDLE])) != NULL)
+		arm(s, c->deadline);
+}
+
+void
+http_server_shed(struct http_server *s)
+{
+	if (s->shedding)
+		return;
+	s->shedding = true;
+	hurry_idle(s);
+}
+
+void
+http_server_keep(struct http_server *s)
+{
+	if (!s->draining)
+		s->shedding = false;
+}
+
+/* Who is in the queue was told that we are here: a close would reset them. */
+static void
+take_waiting(struct listener *l)
+{
+	struct addr peer;
+	int fd;
+
+	for (int i = 0; i < BACKLOG; i++) {
+		if ((fd = listener_accept(l, &peer)) < 0)
+			return;
+		admit(l, fd, peer);
+	}
+}
+
 void
 http_server_drain(struct http_server *s, int64_t usec, void (*done)(void *),
     void *arg)
 {
-	struct http_conn *c, *after;
 	struct listener *l;
 
 	s->draining = true;
 	s->drain_done = done;
 	s->drain_arg = arg;
-	STAILQ_FOREACH(l, &s->listeners, entry)
+	STAILQ_FOREACH(l, &s->listeners, entry) {
+		take_waiting(l);
 		listener_close(l);
-	for (int i = 0; i < PHASE_COUNT; i++)
-		for (c = TAILQ_FIRST(&s->phases[i]); c != NULL; c = after) {
-			after = TAILQ_NEXT(c, entry);
-			conn_drain(c);
-		}
+	}
+	http_server_shed(s);
 	timer_start(&s->drain, usec);
 	if (s->open == 0)
 		loop_defer(s->loop, &s->drained);

@@ -136,9 +136,12 @@ def balanced(build, new_store, tmp_path, redis):
     contrib/haproxy; the balancer and they."""
     made = []
 
-    def start(store=None, **options):
-        return fleet.balance(build, tmp_path, made, redis,
-                             store or new_store("postgres"), **options)
+    def start(store=None, with_redis=True, **options):
+        if not with_redis:
+            options["backend"] = "memory"
+        return fleet.balance(
+            build, tmp_path, made, redis if with_redis else None,
+            store or new_store("postgres"), **options)
     yield start
     for one in reversed(made):
         one.remove()

@@ -104,7 +104,7 @@ class HAProxy:
     EXAMPLE = (Path(__file__).resolve().parents[2] / "contrib" / "haproxy"
                / "haproxy.cfg")
 
-    def __init__(self, directory, backends, pem):
+    def __init__(self, directory, backends, pem, retry=True):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -115,6 +115,10 @@ class HAProxy:
             words = line.split()
             if words[:1] == ["server"]:
                 continue
+            if not retry and words[:1] == ["retry-on"]:
+                continue
+            if not retry and words[:1] == ["retries"]:
+                line = "    retries 0"
             if words[:1] == ["bind"]:
                 line = f"    bind {LOCALHOST}:{self.port} ssl crt {pem}"
             if words[:2] == ["user", "haproxy"] or words[:1] == ["group"] \
@@ -213,12 +217,13 @@ def client_of(members, **options):
                   http=Round(members), **options)
 
 
-def balance(build, directory, made, redis, store, **options):
-    """Start replicas behind HAProxy, each added to made; (HAProxy, they)."""
+def balance(build, directory, made, redis, store, retry=True, **options):
+    """Start replicas behind HAProxy, each added to made; (HAProxy, they).
+    Without retry HAProxy never sends a request twice."""
     pem = directory / "balancer.pem"
     pem.write_bytes(self_signed("localhost"))
     ports = [free_port() for _ in range(REPLICAS)]
-    proxy = HAProxy(directory / "haproxy", ports, pem)
+    proxy = HAProxy(directory / "haproxy", ports, pem, retry)
     made.append(proxy)
     options.setdefault("backend", "redis")
     options.setdefault("limits", servers.Certloopd.NO_LIMITS)

@@ -407,6 +407,7 @@ profile default {
     def config(self):
         return f"""data_dir = "{self.data}"
 public_url = "{self.base}"
+{"" if "drain_delay" in self.top else "drain_delay = 0"}
 {self.top}
 store {{
   url = "{self.store.url}"

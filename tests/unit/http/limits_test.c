@@ -311,7 +311,8 @@ set_flag(void *arg)
 static void
 draining_finishes_what_is_in_flight(void **state)
 {
-	struct rig *r = start(state, (struct http_limits){ .header_max = 0 });
+	struct rig *r = start(state,
+	    (struct http_limits){ .drain_idle = SHORT });
 	int idle = rig_dial(r), busy = rig_dial(r), half = rig_dial(r);
 	struct answer a;
 
@@ -323,8 +324,9 @@ draining_finishes_what_is_in_flight(void **state)
 	rig_expect_silence(r, half);
 
 	http_server_drain(r->server, WHEN_MINUTE, set_flag, r);
-	assert_int_equal(http_server_connections(r->server), 2);
+	assert_int_equal(http_server_connections(r->server), 3);
 	rig_expect_end(r, idle);
+	assert_int_equal(http_server_connections(r->server), 2);
 	assert_false(r->drained);
 	rig_finish(r);
 	a = rig_hear(r, busy);
@@ -387,6 +389,74 @@ a_request_that_came_just_before_the_drain_is_answered(void **state)
 	rig_expect_end(r, fd);
 	rig_hang_up(fd);
 	rig_until(r, r->drained);
+}
+
+static void
+a_client_at_work_is_told_to_close_rather_than_closed(void **state)
+{
+	struct rig *r = start(state,
+	    (struct http_limits){ .drain_idle = WHEN_MINUTE / 2 });
+	int fd = rig_dial(r);
+	struct answer a;
+
+	say(r, fd, GET);
+	assert_int_equal(rig_hear(r, fd).status, 200);
+	http_server_drain(r->server, WHEN_MINUTE, set_flag, r);
+	rig_expect_silence(r, fd);
+	say(r, fd, GET);
+	a = rig_hear(r, fd);
+	assert_int_equal(a.status, 200);
+	assert_str(answer_field(&a, "Connection"), "close");
+	rig_expect_end(r, fd);
+	rig_hang_up(fd);
+	rig_until(r, r->drained);
+}
+
+static void
+who_waits_in_the_queue_is_served_before_it_closes(void **state)
+{
+	struct rig *r = start(state, (struct http_limits){ .header_max = 0 });
+	int fds[8];
+
+	for (int i = 0; i < 8; i++)
+		fds[i] = rig_dial(r);
+	http_server_drain(r->server, WHEN_MINUTE, set_flag, r);
+	for (int i = 0; i < 8; i++) {
+		say(r, fds[i], GET);
+		assert_int_equal(rig_hear(r, fds[i]).status, 200);
+		rig_hang_up(fds[i]);
+	}
+	rig_until(r, r->drained);
+}
+
+static void
+shedding_goes_on_accepting_and_can_be_undone(void **state)
+{
+	struct rig *r = start(state,
+	    (struct http_limits){ .drain_idle = SHORT });
+	int idle = rig_dial(r), fd;
+	struct answer a;
+
+	say(r, idle, GET);
+	assert_int_equal(rig_hear(r, idle).status, 200);
+	http_server_shed(r->server);
+	rig_expect_end(r, idle);
+	rig_hang_up(idle);
+	fd = rig_dial(r);
+	say(r, fd, GET);
+	a = rig_hear(r, fd);
+	assert_str(answer_field(&a, "Connection"), "close");
+	rig_expect_end(r, fd);
+	rig_hang_up(fd);
+	http_server_keep(r->server);
+	fd = rig_dial(r);
+	for (int i = 0; i < 2; i++) {
+		say(r, fd, GET);
+		a = rig_hear(r, fd);
+		assert_int_equal(a.status, 200);
+		assert_null(answer_field(&a, "Connection").p);
+	}
+	rig_hang_up(fd);
 }
 
 /* ---- sockets */
@@ -596,6 +666,9 @@ main(int argc, char **argv)
 		TEST(draining_takes_no_new_connections),
 		TEST(draining_ends_in_time),
 		TEST(a_request_that_came_just_before_the_drain_is_answered),
+		TEST(a_client_at_work_is_told_to_close_rather_than_closed),
+		TEST(who_waits_in_the_queue_is_served_before_it_closes),
+		TEST(shedding_goes_on_accepting_and_can_be_undone),
 		TEST(bad_addresses_are_named),
 		TEST(several_processes_may_share_a_port_if_they_say_so),
 		TEST(ipv6_is_served),
