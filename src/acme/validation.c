@@ -18,6 +18,7 @@
 
 #include <stdlib.h>
 
+#include "base/fault.h"
 #include "base/when.h"
 #include "log/log.h"
 
@@ -271,6 +272,7 @@ on_done(void *arg, const struct problem *pr)
 {
 	struct validation *v = arg;
 
+	FAULT("a validation after its outcome");
 	if (pr != NULL)
 		v->pr = problem_new(v->task.arena, pr->type, STR_FMT,
 		    STR_ARG(pr->detail));
@@ -354,6 +356,7 @@ begin(struct validation *v, struct str challenges, struct str thumbprint,
 
 	if (!fill_request(v, challenges, thumbprint, is_ip, &rq))
 		return;
+	FAULT("a validation before it begins");
 	if (validate_start(v->acme->validate, &v->task, &rq, on_note, on_done,
 		v))
 		timer_start(&v->renew, v->setup->conf->lease / 3);

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+import challenges
 import jose
 import x509
 from acme import Refused
@@ -24,16 +25,23 @@ BROKEN = (OSError, http.client.HTTPException)
 
 
 @pytest.fixture
-def mortal(new_server, engine, tmp_path):
-    """A server that dies when it is told to, with an account."""
-    order = tmp_path / "fault"
-    server = new_server(engine, top=QUICK,
-                        environment={"CERTLOOP_FAULT": str(order)})
-    if b"CERTLOOP_FAULT" not in server.program.read_bytes():
-        pytest.skip("this build has no --enable-faults")
-    server.order = order
-    server.start()
-    return server
+def new_mortal(new_server, engine, tmp_path):
+    """new_mortal(**options): a server that dies when it is told to."""
+    def start(**options):
+        order = tmp_path / "fault"
+        server = new_server(engine, top=QUICK,
+                            environment={"CERTLOOP_FAULT": str(order)},
+                            **options)
+        if b"CERTLOOP_FAULT" not in server.program.read_bytes():
+            pytest.skip("this build has no --enable-faults")
+        server.order = order
+        return server.start()
+    return start
+
+
+@pytest.fixture
+def mortal(new_mortal):
+    return new_mortal()
 
 
 def die_at(server, step):
@@ -198,3 +206,65 @@ def test_a_revocation_dies_at_every_step(mortal):
         return x509.der(x509.split_chain(chain)[0])
     certs[1] = obtain(1)
     assert at_every_step(mortal, flow, finish) > 3
+
+
+@pytest.fixture
+def peers(tmp_path):
+    """Name and web servers that validations ask."""
+    dns = challenges.Dns(tmp_path / "dns")
+    http = challenges.Http(tmp_path / "http")
+    yield dns, http
+    dns.close()
+    http.close()
+
+
+def profile_of(peers):
+    dns, http = peers
+    return f"""
+profile default {{
+  issuer = local
+  auth_mode = challenge
+  resolvers = {{ "{dns.resolver()}" }}
+  validation_allow = {{ "127.0.0.0/8" }}
+  http_port = {http.port}
+  validation_timeout = 5s
+}}
+"""
+
+
+def test_a_validation_dies_at_every_step(new_mortal, peers):
+    """From the order until it is ready, the queries included."""
+    server = new_mortal(profiles=profile_of(peers))
+    client = server.client()
+    client.register()
+
+    def answer(order):
+        """Respond to the challenge unless it was; the order once ready."""
+        url = order["authorizations"][0]
+        authz = client.post(url).json
+        one, = [c for c in authz["challenges"] if c["type"] == "http-01"]
+        peers[1].put(client, one["token"])
+        if one["status"] == "pending":
+            client.post(one["url"], {})
+        wait_for(lambda: client.refresh(order).status != "pending", 60,
+                 "the order to be ready", 0.1)
+        assert order.status == "ready", order.body
+
+    def flow(step, state):
+        client.nonces.clear()
+        state["order"] = client.order([f"v{step}.steps.example.org"])
+        answer(state["order"])
+
+    def finish(step, state):
+        client.nonces.clear()
+        if "order" not in state:
+            state["order"] = go_on(
+                lambda: client.order([f"v{step}.steps.example.org"]))
+        order = state["order"]
+        go_on(lambda: answer(order))
+        name = order.url.rpartition("/")[2]
+        rows = server.store.query(
+            "SELECT count(*) FROM audit WHERE action = 'authz.valid' AND "
+            f"order_id = '{name}'")
+        assert rows[0] in ((1,), ("1",))
+    assert at_every_step(server, flow, finish) > 8
