@@ -25,7 +25,7 @@ acme_recover(struct acme *acme)
 {
 	struct batch *b;
 
-	if (acme->recovering)
+	if (acme->recovering || acme->nissuing >= ACME_ISSUING_MAX)
 		return;
 	acme->recovering = true;
 	metrics_add(METRIC_recovery_runs, 1);

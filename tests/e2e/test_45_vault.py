@@ -2,11 +2,15 @@
 """Certificates from Vault, by a scripted peer that can hang, die and lie:
 what the client hears, what becomes of the order, and what is left at Vault."""
 
+import json
 import os
 import secrets
+import shutil
 import signal
+import subprocess
 import threading
 import time
+import urllib.request
 
 import pytest
 
@@ -15,7 +19,7 @@ import fleet
 import servers
 import vault_peer
 import x509
-from acme import at_once
+from acme import Client, at_once
 from jose import b64
 from servers import wait_for
 
@@ -200,6 +204,27 @@ def test_it_works_over_tls_with_a_ca_of_its_own(world):
     w.ca_file.write_text(vault_peer.pem(w.peer.authority.root))
     assert w.server.ctl("reload").returncode == 0
     w.client.finalize(order, csr)
+
+
+def test_vault_alone_will_do(world, engine):
+    """No CA of our own, no certificate of our own."""
+    w = world(engine)
+    base = f"http://localhost:{w.server.port}"
+    text = w.server.config().replace("issuer local {\n  type = local\n}\n", "")
+    text = text.replace(w.server.base, base)
+    text = text[:text.index("profile here")] + w.section()
+    w.server.write_config(text)
+    done = w.server.run("-c", w.server.file, "-t")
+    assert done.returncode != 0     # a listener with TLS and nobody to sign
+    assert "no issuer is local" in done.stdout
+    w.server.write_config(text.replace("kind = acme", "kind = acme\ntls = no"))
+    w.server.base = base
+    w.server.spawn()
+    w.server.wait_ready()
+    client = Client(f"{w.server.profile_url()}/directory")
+    _, pem, _ = client.obtain(fresh(), key=KEY)
+    x509.openssl_verify(pem, w.root, w.folder)
+    assert not w.server.root.exists()
 
 
 def test_dates_are_vaults_own(world):
@@ -799,3 +824,89 @@ def test_config_show_has_no_token(world):
     shown = w.server.ctl("config", "show").stdout
     assert f'token_file = "{w.token_file}"' in shown
     assert "s.token" not in shown
+
+
+# ---- the real ones
+
+class RealVault:
+    """A server in development mode, with a PKI, a role and a policy."""
+
+    def __init__(self, program, folder):
+        self.port = servers.free_port()
+        self.address = f"http://{servers.LOCALHOST}:{self.port}"
+        self.log = open(folder / "vault.log", "ab")
+        self.process = subprocess.Popen(
+            [*servers.WITH_US, program, "server", "-dev",
+             "-dev-root-token-id=root", "-dev-no-store-token",
+             f"-dev-listen-address={servers.LOCALHOST}:{self.port}"],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+            cwd=folder, env={**os.environ, "HOME": str(folder)})
+        wait_for(self.answers, 30, f"{program} to start")
+        self.call("sys/mounts/pki", type="pki",
+                  config={"max_lease_ttl": "87600h"})
+        made = self.call("pki/root/generate/internal", key_type="ec",
+                         key_bits=256, common_name="Real root", ttl="8760h")
+        self.root = made["data"]["certificate"]
+        self.call("pki/roles/servers", allow_any_name=True, key_type="any",
+                  require_cn=False, max_ttl="720h")
+        self.call("sys/policies/acl/certloop", policy="""
+path "pki/sign/servers" { capabilities = ["update"] }
+path "pki/revoke" { capabilities = ["update"] }
+""")
+
+    def call(self, path, **members):
+        body = json.dumps(members).encode() if members else None
+        request = urllib.request.Request(
+            f"{self.address}/v1/{path}", body, {"X-Vault-Token": "root"})
+        with urllib.request.urlopen(request, timeout=10) as response:
+            text = response.read()
+        return json.loads(text) if text else None
+
+    def answers(self):
+        assert self.process.poll() is None, "it has ended; see vault.log"
+        try:
+            return not self.call("sys/health")["sealed"]
+        except OSError:
+            return False
+
+    def new_token(self, ttl):
+        return self.call("auth/token/create", policies=["certloop"],
+                         ttl=ttl)["auth"]["client_token"]
+
+    def is_revoked(self, serial):
+        text = ":".join(serial[i:i + 2] for i in range(0, len(serial), 2))
+        return self.call(f"pki/cert/{text}")["data"]["revocation_time"] > 0
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait(20)
+        self.log.close()
+
+
+for program in ("bao", "vault"):
+    if shutil.which(program) is None:
+        continue
+
+    def with_real_vault(world, program=program):
+        w = world()
+        real = RealVault(program, w.folder)
+        try:
+            w.root.write_text(real.root)
+            w.write_token(real.new_token("10s"))
+            w.rewrite(real)
+            w.start()
+            _, pem, _ = w.client.obtain(fresh(), key=KEY)
+            x509.openssl_verify(pem, w.root, w.folder)
+            wait_for(lambda: renewals(w.server)[0] >= 2, 20, "renewals")
+            assert renewals(w.server)[1:] == [0, 0]
+            _, pem, _ = w.client.obtain(fresh() + ["10.1.2.3"], key=KEY)
+            leaf = x509.split_chain(pem)[0]
+            w.client.post(w.client.directory["revokeCert"],
+                          {"certificate": b64(x509.der(leaf))})
+            serial = "%x" % leaf.serial_number
+            serial = serial.zfill(len(serial) + len(serial) % 2)
+            wait_for(lambda: real.is_revoked(serial), 10, "the revocation")
+        finally:
+            w.server.stop()
+            real.stop()
+    globals()[f"test_{program}_signs_renews_and_revokes"] = with_real_vault
