@@ -167,12 +167,15 @@ try_again(struct issuance *s, struct problem *pr)
 		wait = asked_for * WHEN_SECOND;
 	if (pr->retry_after == 0)
 		pr->retry_after = ISSUE_COME_AGAIN;
-	if (s->waiter != NULL && now + wait > s->waiter->until)
+	if (s->waiter != NULL && now + wait > s->waiter->until) {
 		issue_release(s, pr);
-	else if (now + wait > s->began + ISSUE_PATIENCE)
+	} else if (now + wait > s->began + ISSUE_PATIENCE) {
+		pr->detail = STR("the issuer was not available for too long; a "
+				 "new order may succeed later");
 		issue_fail(s, pr);
-	else
+	} else {
 		issue_rest(s, s->tries++, wait, issue_sign);
+	}
 }
 
 /* ---- the steps */
@@ -333,6 +336,15 @@ keep_problem(struct issuance *s, const struct problem *from)
 }
 
 static void
+give_up(struct issuance *s, struct problem *pr, bool uncertain)
+{
+	if (uncertain)
+		pr->detail = STR("the issuer was asked twice and gave no "
+				 "answer; a new order may succeed");
+	issue_fail(s, pr);
+}
+
+static void
 on_refused(struct issuance *s, const struct issuer_result *r)
 {
 	struct problem *pr = keep_problem(s, r->problem);
@@ -348,11 +360,14 @@ on_refused(struct issuance *s, const struct issuer_result *r)
 	if (s->lost && r->der.n == 0)
 		issue_end(s, &(struct issued){ .pending = true });
 	else if (r->uncertain && s->claim.uncertain < ISSUE_UNCERTAIN_MAX)
-		issue_mark(s, pr->retry_after * WHEN_SECOND);
+		issue_mark(s,
+		    (pr->retry_after < ISSUE_SOON ? pr->retry_after :
+						    ISSUE_SOON) *
+			WHEN_SECOND);
 	else if (!r->uncertain && r->again && s->remote)
 		try_again(s, pr);
 	else
-		issue_fail(s, pr);
+		give_up(s, pr, r->uncertain);
 }
 
 static void

@@ -12,6 +12,7 @@ enum {
 	ISSUE_STORE_TRIES = 8,   /* of a certificate that we have in hand */
 	ISSUE_UNCERTAIN_MAX = 1, /* attempts that may have signed; not more */
 	ISSUE_COME_AGAIN = 10,   /* seconds, if the issuer does not say */
+	ISSUE_SOON = 5, /* seconds before an uncertain one is asked again */
 };
 
 struct waiter {
@@ -53,7 +54,8 @@ struct issuance {
 	unsigned tries, store_tries;
 	struct pki_csr csr;
 	struct str cert_id;
-	struct made made;              /* der.n is 0: nothing yet */
+	struct made made; /* der.n is 0: nothing yet */
+	unsigned orphan;  /* the statement that stores it without an order */
 	const struct problem *problem; /* why it failed */
 };
 

@@ -121,14 +121,17 @@ issue_store(struct issuance *s)
 
 /* ---- one too many */
 
-/* If it is stored already this does nothing: our own batch was committed. */
-static void
-put_orphan(struct issuance *s, struct batch *b)
+/* No row if it is stored already: our own batch was committed. */
+static unsigned
+put_orphan(struct issuance *s, struct batch *b, struct str id)
 {
+	unsigned st;
+
 	put_chain(s, b);
-	store_add(b, SQL_ORPHAN_INSERT);
-	store_str(b, id_new(s->task.arena));
+	st = store_add(b, SQL_ORPHAN_INSERT);
+	store_str(b, id);
 	put_columns(s, b);
+	return st;
 }
 
 static void
@@ -146,9 +149,12 @@ static void
 store_orphan(struct issuance *s)
 {
 	struct batch *b = new_batch(s);
+	struct str id = id_new(s->task.arena);
 
 	s->state = ISSUE_STORING;
-	put_orphan(s, b);
+	(void)put_orphan(s, b, id);
+	store_require(b);
+	audit(s, b, STR("certloopd"), "certificate.orphan", id, STR_NONE);
 	(void)store_send_batch(b, on_orphaned, s);
 }
 
@@ -156,15 +162,14 @@ static enum step
 on_orphaned(void *arg, const struct store_result *r)
 {
 	struct issuance *s = arg;
-	unsigned last = s->made.chain_id.n > 0 ? 1 : 0;
 
 	if (r->status == STORE_OK) {
-		if (store_nrows(r, last) > 0)
-			tell_orphan(s);
-	} else if (s->store_tries++ < ISSUE_STORE_TRIES) {
-		issue_rest(s, s->store_tries, 0, store_orphan);
-		return STEP_WAITING;
-	} else {
+		tell_orphan(s);
+	} else if (r->status != STORE_LOST) {
+		if (s->store_tries++ < ISSUE_STORE_TRIES) {
+			issue_rest(s, s->store_tries, 0, store_orphan);
+			return STEP_WAITING;
+		}
 		log_error("a certificate that nobody has could not be stored: "
 			  "revoke it at its issuer",
 		    LOG_STR("issuer", s->claim.issuer),
@@ -221,22 +226,29 @@ on_stored(void *arg, const struct store_result *r)
 
 /* ---- failure */
 
+static void
+send_failure(struct issuance *s)
+{
+	struct arena *a = s->task.arena;
+	struct batch *b = begin(s, SQL_ORDER_FAIL);
+	struct str error = problem_json(a, s->problem);
+
+	store_str(b, error);
+	store_require(b);
+	if (s->made.der.n > 0)
+		s->orphan = put_orphan(s, b, id_new(a));
+	audit(s, b, STR("certloopd"), "order.fail", s->claim.order, error);
+	(void)store_send_batch(b, on_failed, s);
+}
+
 void
 issue_fail(struct issuance *s, const struct problem *pr)
 {
-	struct batch *b = begin(s, SQL_ORDER_FAIL);
-	struct str error = problem_json(s->task.arena, pr);
-
 	log_warn("while issuing", LOG_STR("order", s->claim.order),
 	    LOG_STR("problem", problem_name(pr->type)),
 	    LOG_TEXT("cause", pr->cause != NULL ? pr->cause : pr->detail.p));
 	s->problem = pr;
-	store_str(b, error);
-	store_require(b);
-	if (s->made.der.n > 0)
-		put_orphan(s, b);
-	audit(s, b, STR("certloopd"), "order.fail", s->claim.order, error);
-	(void)store_send_batch(b, on_failed, s);
+	send_failure(s);
 }
 
 static enum step
@@ -249,9 +261,12 @@ on_failed(void *arg, const struct store_result *r)
 		return end_lost(s);
 	if (r->status == STORE_OK) {
 		issue_count(s, "failure");
-		if (s->made.der.n > 0)
+		if (s->made.der.n > 0 && store_nrows(r, s->orphan) > 0)
 			tell_orphan(s);
 		how = (struct issued){ .failed = s->problem };
+	} else if (s->remote && s->store_tries++ < ISSUE_STORE_TRIES) {
+		issue_rest(s, s->store_tries, 0, send_failure);
+		return STEP_WAITING;
 	}
 	issue_end(s, &how);
 	return STEP_DONE;

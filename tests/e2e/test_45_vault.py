@@ -401,6 +401,7 @@ def test_and_not_a_third_time(world, engine, what):
     assert response.status == 503, response
     assert w.status(order) == "invalid"
     assert order["error"]["type"].endswith(SERVER_ERROR)
+    assert "asked twice" in order["error"]["detail"]
     assert len(w.signs()) == 2
     time.sleep(1.5)     # recovery has been there
     assert len(w.signs()) == 2
@@ -436,6 +437,9 @@ def test_a_certificate_too_many_is_revoked(world, engine):
     assert not rows[0][0]
     assert {rows[0][2]} == w.revoked()
     assert w.count("duplicate") == 1
+    trail = w.rows("SELECT serial FROM audit"
+                   " WHERE action = 'certificate.orphan'")
+    assert trail == [(rows[0][2],)]
     assert w.status(order) == "processing"
     # now that process dies
     w.server.store.execute("UPDATE orders SET lease = 1")
