@@ -15,13 +15,35 @@ no_store(struct req *req)
 
 /* ---- the routes of the API */
 
-static const struct admin_route *const api_routes[] = { &admin_status_route,
-	&admin_config_route, &admin_config_check_route, &admin_reload_route,
-	&admin_accounts_route, &admin_account_route,
-	&admin_account_deactivate_route, &admin_orders_route,
-	&admin_order_route, &admin_certs_route, &admin_cert_route,
-	&admin_cert_revoke_route, &admin_eab_new_route, &admin_eab_list_route,
-	&admin_eab_show_route, &admin_eab_revoke_route, NULL };
+/* clang-format off */
+static const struct admin_route *const api_routes[] = {
+	&admin_status_route,
+	&admin_config_route,
+	&admin_config_check_route,
+	&admin_reload_route,
+	&admin_accounts_route,
+	&admin_account_route,
+	&admin_account_deactivate_route,
+	&admin_orders_route,
+	&admin_order_route,
+	&admin_certs_route,
+	&admin_cert_route,
+	&admin_cert_revoke_route,
+	&admin_eab_new_route,
+	&admin_eab_list_route,
+	&admin_eab_show_route,
+	&admin_eab_revoke_route,
+	&admin_issuers_route,
+	&admin_issuer_route,
+	&admin_issuer_test_route,
+	&admin_limits_route,
+	&admin_limit_route,
+	&admin_limit_reset_route,
+	&admin_gc_route,
+	&admin_db_route,
+	NULL,
+};
+/* clang-format on */
 
 static size_t
 count(const struct admin_route *const *routes)

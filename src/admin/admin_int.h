@@ -41,5 +41,10 @@ extern const struct admin_route admin_eab_new_route, admin_eab_list_route,
 extern const struct admin_route admin_orders_route, admin_order_route;
 extern const struct admin_route admin_certs_route, admin_cert_route,
     admin_cert_revoke_route;
+extern const struct admin_route admin_issuers_route, admin_issuer_route,
+    admin_issuer_test_route;
+extern const struct admin_route admin_limits_route, admin_limit_route,
+    admin_limit_reset_route;
+extern const struct admin_route admin_gc_route, admin_db_route;
 
 #endif

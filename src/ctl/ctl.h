@@ -75,6 +75,10 @@ extern const struct command eab_add_command, eab_list_command, eab_show_command,
 extern const struct command order_list_command, order_show_command;
 extern const struct command cert_list_command, cert_show_command,
     cert_revoke_command;
+extern const struct command issuer_list_command, issuer_show_command,
+    issuer_test_command;
+extern const struct command limit_show_command, limit_reset_command,
+    gc_run_command, db_status_command;
 
 enum { CTL_OPTIONS_MAX = 16 };
 

@@ -67,6 +67,7 @@ struct issuer_result {
 	int64_t not_before, not_after; /* usec since 1970 */
 	struct str chain_pem;          /* what follows it for the client */
 	const char *chain_id;          /* names the chain's text for ever */
+	const char *found; /* of a test: a sentence about what was found */
 };
 
 typedef void issuer_fn(void *arg, const struct issuer_result *);
@@ -87,6 +88,11 @@ struct issuer_ops {
 	 */
 	void (*revoke)(struct issuer *, struct task *t, struct str serial,
 	    issuer_fn *fn, void *arg);
+	/*
+	 * Could it sign now? Nothing is issued, nothing is stored. The result
+	 * has a problem, or `found`.
+	 */
+	void (*test)(struct issuer *, struct task *t, issuer_fn *fn, void *arg);
 	void (*free)(struct issuer *);
 };
 

@@ -131,6 +131,31 @@ local_sign(struct issuer *issuer, struct task *t,
 }
 
 static void
+local_test(struct issuer *issuer, struct task *t, issuer_fn *fn, void *arg)
+{
+	struct local *l = (struct local *)(void *)issuer;
+	struct arena *a = arena_create();
+	struct signing *s = arena_new(a, struct signing);
+	const char *why = pki_try_ca(a, &l->ca,
+	    loop_wall(l->loop) / WHEN_SECOND);
+
+	*s = (struct signing){ .arena = a,
+		.fn = fn,
+		.arg = arg,
+		.loop = l->loop };
+	s->op.detach = detach;
+	s->result.found = "its key signs, and its certificate agrees";
+	if (why != NULL) {
+		s->result.class = ISSUER_OTHER;
+		s->result.problem = problem_cause(a, PROBLEM_SERVER,
+		    "issuer %s: %s", issuer->name, why);
+	}
+	deferred_init(&s->answer, answer, s);
+	task_wait(t, &s->op);
+	loop_defer(l->loop, &s->answer);
+}
+
+static void
 local_free(struct issuer *issuer)
 {
 	struct local *l = (struct local *)(void *)issuer;
@@ -143,6 +168,7 @@ static const struct issuer_ops local_ops = {
 	.type = "local",
 	.plans = true,
 	.sign = local_sign,
+	.test = local_test,
 	.free = local_free,
 };
 

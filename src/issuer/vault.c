@@ -394,6 +394,63 @@ vault_revoke(struct issuer *issuer, struct task *t, struct str serial,
 	    json_text(body), v->timeout, on_revoked, w);
 }
 
+/* ---- testing */
+
+/* "the token lives 3600 s more and can be renewed" */
+static const char *
+describe_token(struct arena *a, struct str body)
+{
+	const struct json *data = json_get(json_parse(a, body, NULL), "data");
+	const struct json *ttl = json_get(data, "ttl");
+	const struct json *renewable = json_get(data, "renewable");
+
+	if (ttl == NULL || ttl->type != JSON_INT)
+		return NULL;
+	if (ttl->num == 0)
+		return "it answers, and the token does not expire";
+	return str_printf(a,
+	    "it answers, and the token lives %lld s more and can%s be renewed",
+	    (long long)ttl->num,
+	    renewable != NULL && renewable->type == JSON_BOOL &&
+		    renewable->num ?
+		"" :
+		"not")
+	    .p;
+}
+
+static void
+on_tested(void *arg, const struct fetch_result *r)
+{
+	struct work *w = arg;
+	struct vault_failure f = vault_judge(w->task.arena, r);
+
+	w->call = NULL;
+	f.uncertain = false;
+	if (f.class == ISSUER_OK) {
+		w->result.found = describe_token(w->task.arena, r->body);
+		if (w->result.found == NULL) {
+			f.class = ISSUER_OTHER;
+			f.text = "the answer about the token makes no sense";
+		}
+	}
+	if (f.class != ISSUER_OK)
+		set_failure(w, &f);
+	tell(w);
+}
+
+static void
+vault_test(struct issuer *issuer, struct task *t, issuer_fn *fn, void *arg)
+{
+	struct vault *v = (struct vault *)(void *)issuer;
+	struct work *w = new_work(v, t, fn, arg);
+	struct str token;
+
+	if (may_send(w, &token))
+		w->call = vault_call(&v->client, &w->task, token,
+		    STR("auth/token/lookup-self"), STR_NONE, v->timeout,
+		    on_tested, w);
+}
+
 /* ---- start and stop */
 
 static void
@@ -443,6 +500,7 @@ static const struct issuer_ops vault_ops = {
 	.stop = vault_stop,
 	.sign = vault_sign,
 	.revoke = vault_revoke,
+	.test = vault_test,
 	.free = vault_free,
 };
 

@@ -4,6 +4,7 @@
 
 #include <openssl/evp.h>
 
+#include "base/id.h"
 #include "base/when.h"
 #include "pki/pki_int.h"
 
@@ -229,5 +230,46 @@ pki_load_ca(struct arena *a, const char *cert_path, const char *key_path,
 	if (why != NULL)
 		return str_printf(a, "%s with %s: %s", cert_path, key_path, why)
 		    .p;
+	return NULL;
+}
+
+/* ---- trying */
+
+enum { TRY_RANDOM = 32 };
+#define TRY_TEXT "certloop: a test of the key, of no meaning "
+
+/* The signature at the end of what alg_wrap made of the text. */
+static bool
+unwrap(struct str wrapped, size_t text, struct str *sig)
+{
+	CBS cbs, seq, alg, bits;
+	uint8_t unused;
+
+	CBS_init(&cbs, (const uint8_t *)wrapped.p, wrapped.n);
+	if (!CBS_get_asn1(&cbs, &seq, CBS_ASN1_SEQUENCE) ||
+	    !CBS_skip(&seq, text) ||
+	    !CBS_get_asn1(&seq, &alg, CBS_ASN1_SEQUENCE) ||
+	    !CBS_get_asn1(&seq, &bits, CBS_ASN1_BITSTRING) ||
+	    !CBS_get_u8(&bits, &unused))
+		return false;
+	*sig = der_str(&bits);
+	return true;
+}
+
+const char *
+pki_try_ca(struct arena *a, const struct pki_ca *ca, int64_t now)
+{
+	uint8_t random[TRY_RANDOM];
+	struct str text, sig;
+
+	if (now < ca->cert.not_before || now > ca->cert.not_after)
+		return "the CA certificate is out of date";
+	id_random(random, sizeof(random));
+	text = str_join(a, STR(TRY_TEXT), str_make(random, sizeof(random)));
+	if (!unwrap(alg_wrap(a, ca->key, text), text.n, &sig))
+		return "the key does not sign";
+	if (!alg_verify(alg_of_key(ca->key), ca->cert.key, text, sig))
+		return "what the key signs does not verify under the "
+		       "certificate";
 	return NULL;
 }

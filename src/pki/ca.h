@@ -44,6 +44,13 @@ const char *pki_load_ca(struct arena *, const char *cert_path,
 const char *pki_make_ca(struct arena *, EVP_PKEY *, const struct str *chain,
     size_t nchain, int64_t now, struct pki_ca *out);
 
+/*
+ * Can it sign now: is the CA in date, and does what its key signs verify
+ * under its certificate? What is signed are random bytes that no reader takes
+ * for a certificate, CRL or anything else.
+ */
+const char *pki_try_ca(struct arena *, const struct pki_ca *, int64_t now);
+
 /* What an end-entity certificate is to hold. */
 struct pki_cert_spec {
 	const struct pki_names *names; /* sorted, not empty */

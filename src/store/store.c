@@ -104,6 +104,12 @@ store_engine(const struct store *st)
 	return st->driver->name;
 }
 
+unsigned
+store_schema_version(const struct store *st)
+{
+	return st->catalog->nmigrations;
+}
+
 bool
 store_is_ready(const struct store *st)
 {

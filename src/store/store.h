@@ -87,6 +87,9 @@ void store_free(struct store *);
 /* "sqlite" or "postgresql". */
 const char *store_engine(const struct store *);
 
+/* The newest schema version that this program knows. */
+unsigned store_schema_version(const struct store *);
+
 /* Can a batch be expected to succeed now? For readiness. */
 bool store_is_ready(const struct store *);
 

@@ -2,7 +2,9 @@
 """certloopctl and the admin API: lists and their pages, single objects,
 changes of state with their audit rows, and refusals."""
 
+import grp
 import json
+import os
 import re
 import secrets
 import socket
@@ -14,6 +16,7 @@ import pytest
 
 import acme
 import servers
+import vault_peer
 
 OK, REFUSED, USAGE, UNREACHABLE, NOT_FOUND, FORBIDDEN = range(6)
 
@@ -282,6 +285,214 @@ def test_a_revoked_certificate(new_server, engine):
         'certloop_admin_changes_total{action="certificate.revoke"}'] == 1
 
 
+def test_limits_are_shown_and_reset(new_server):
+    server = new_server(limits="""
+  new_account_per_address = "3/1h"
+  new_order_per_account = "2/1h"
+  open_orders_per_account = 4
+""").start()
+    limits = {o["name"]: o for o in items(server, "limit", "show")}
+    assert limits["new_order_per_account"]["max"] == 2
+    assert limits["new_order_per_account"]["window_seconds"] == 3600
+    assert limits["open_orders_per_account"]["max"] == 4
+    client = server.client()
+    client.register()
+    account = client.kid.rpartition("/")[2]
+    words = ["new_order_per_account", account]
+    for used in range(3):
+        shown = ask(server, "limit", "show", *words)
+        assert (shown["used"], shown["left"]) == (used, 2 - used)
+        assert (shown["wait_seconds"] > 0) == (used == 2)
+        opened = ask(server, "limit", "show", "open_orders_per_account",
+                     account)
+        assert (opened["used"], opened["left"]) == (used, 4 - used)
+        response = client.send(client.directory["newOrder"], {
+            "identifiers": [acme.dns(fresh()[0])]})
+        assert response.status == (201 if used < 2 else 429), response
+    assert "2 had been used" in run(server, "limit", "reset", *words)
+    client.order(fresh())
+    shown = ask(server, "limit", "show", "new_account_per_address",
+                "127.0.0.1")
+    assert shown["used"] == 1
+    # another spelling of an address has the same key
+    shown = ask(server, "limit", "show", "new_account_per_address",
+                "0:0::1")
+    assert shown["key"] == "::1"
+    assert [(row[0], row[1], json.loads(row[2])) for row in audit(
+        server, "limit.reset")] == [("admin:uid=0", account, {
+            "limit": words[0], "key": account})]
+    assert server.metrics()[
+        'certloop_admin_changes_total{action="limit.reset"}'] == 1
+
+
+@pytest.mark.parametrize("words, code, said", [
+    (["show", "nothing", "x"], NOT_FOUND, "new_order_per_account"),
+    (["show", "new_order_per_account", "x"], REFUSED, 'key: "x"'),
+    (["show", "new_order_per_account"], REFUSED, "which account?"),
+    (["show", "new_account_per_address", "localhost"], REFUSED,
+     "an IP address"),
+    (["show", "challenge_response_per_challenge", "x" * 600], REFUSED,
+     "key"),
+    (["reset", "challenge_response_per_challenge", "x" * 600], REFUSED,
+     "at most 512 bytes"),
+    (["reset", "open_orders_per_account", NOBODY], REFUSED, "(409)"),
+    (["reset", "nothing", "x"], NOT_FOUND, "there is no limit"),
+])
+def test_limits_that_cannot_be_asked(seeded, words, code, said):
+    assert said in run(seeded, "limit", *words, code=code)
+
+
+def test_the_sweeps_run_on_request(new_server, engine):
+    server = new_server(engine, top="gc_interval = 0").start()
+    client = server.client()
+    client.register()
+    order = client.order(fresh())
+    server.store.execute("UPDATE orders SET expires = 1")
+    assert ask(server, "order", "list")["items"][0]["status"] == "invalid"
+    assert "sweeps have begun" in run(server, "gc", "run")
+    servers.wait_for(lambda: server.metrics()[
+        'certloop_gc_rows_total{sweep="orders"}'] == 1, 20, "the sweep")
+    assert client.refresh(order).status == "invalid"
+    assert [row[0] for row in audit(server, "gc.run")] == ["admin:uid=0"]
+    assert server.metrics()[
+        'certloop_admin_changes_total{action="gc.run"}'] == 1
+
+
+def test_the_database_is_described(seeded, engine):
+    shown = ask(seeded, "db", "status")
+    assert shown["engine"] == {"sqlite": "sqlite",
+                               "postgres": "postgresql"}[engine]
+    assert shown["ok"] and shown["ready"]
+    assert shown["schema_version"] == shown["schema_known"] >= 1
+    assert len(shown["migrations"]) == shown["schema_version"]
+    counts = {c["of"]: c["rows"] for c in shown["counts"]}
+    for of, table in (("accounts", "accounts"), ("orders", "orders"),
+                      ("certificates", "certificates"),
+                      ("audit rows", "audit")):
+        rows = seeded.store.query(f"SELECT count(*) FROM {table}")
+        assert counts[of] == int(rows[0][0])
+    text = run(seeded, "db", "status")
+    assert re.search(rf"^certificates +{counts['certificates']}$", text,
+                     re.M)
+
+
+def test_local_issuers(seeded, build):
+    shown = items(seeded, "issuer", "list")
+    assert [(i["name"], i["type"]) for i in shown] == [("local", "local")]
+    assert sorted(shown[0]["profiles"]) == ["default", "short"]
+    shown = ask(seeded, "issuer", "show", "local")
+    assert shown["chain"][-1]["pem"] == seeded.root.read_text()
+    assert "certloop root" in run(seeded, "issuer", "show", "local")
+    before = seeded.store.query("SELECT count(*) FROM certificates")
+    tested = ask(seeded, "issuer", "test", "local")
+    assert tested["ok"] and tested["class"] is None
+    assert seeded.store.query("SELECT count(*) FROM certificates") == before
+    assert re.search(r"^works +yes$", run(seeded, "issuer", "test", "local"),
+                     re.M)
+    for word in ("show", "test"):
+        assert 'no issuer "locl"' in run(seeded, "issuer", word, "locl",
+                                         code=NOT_FOUND)
+
+
+def test_an_issuer_of_vault(new_server, tmp_path):
+    peer = vault_peer.VaultPeer().start()
+    peer.add_token("s.token", 3600)
+    try:
+        token = tmp_path / "token"
+        token.touch(mode=0o600)
+        token.write_text("s.token\n")
+        server = new_server(extra="".join(f"""
+issuer {name} {{
+  type = vault
+  address = "{address}"
+  token_file = "{token}"
+  role = servers
+}}
+""" for name, address in (
+            ("vault", peer.address),
+            ("gone", f"http://127.0.0.1:{servers.free_port()}")))).start()
+        shown = ask(server, "issuer", "show", "vault")
+        assert (shown["address"], shown["role"]) == (peer.address, "servers")
+        tested = ask(server, "issuer", "test", "vault")
+        assert tested["ok"], tested
+        assert "can be renewed" in tested["found"]
+        assert "s.token" not in json.dumps(tested)
+        peer.command({"script": {"lookup-self": [{"status": 403}]}})
+        done = server.ctl("issuer", "test", "vault", "--json")
+        assert done.returncode == REFUSED
+        tested = json.loads(done.stdout)
+        assert (tested["ok"], tested["class"]) == (False, "auth")
+        done = server.ctl("issuer", "test", "gone")
+        assert done.returncode == REFUSED
+        assert re.search(r"^works +no$", done.stdout, re.M)
+        assert re.search(r"^failure +network$", done.stdout, re.M)
+    finally:
+        peer.stop()
+
+
+# ---- who may
+
+@pytest.fixture
+def another_user():
+    """Words that run a command as a user who may nothing, in a group that
+    is named by its number."""
+    if os.getuid() != 0:
+        pytest.skip("needs another user")
+
+    def run_as(*command, groups=()):
+        return subprocess.run(
+            ["setpriv", "--reuid", "65534", "--regid", "65534",
+             f"--groups={','.join(map(str, groups))}" if groups
+             else "--clear-groups", *command],
+            capture_output=True, text=True)
+    return run_as
+
+
+def let_through(server):
+    """The folders above the socket and the program."""
+    for path in (server.data / "x", server.build / "x"):
+        for folder in path.parents:
+            if len(folder.parts) > 2:
+                folder.chmod(folder.stat().st_mode | 0o011)
+
+
+def test_members_of_the_group_may(new_server, another_user):
+    name = next(g for g in grp.getgrall() if g.gr_gid not in (0, 65534))
+    server = new_server(top=f"admin_group = {name.gr_name}").start()
+    admin = server.data / "admin.sock"
+    assert admin.stat().st_mode & 0o777 == 0o660
+    assert admin.stat().st_gid == name.gr_gid
+    let_through(server)
+    ctl = [server.build / "certloopctl", "-s", admin, "status"]
+    done = another_user(*ctl, groups=[name.gr_gid])
+    assert done.returncode == OK, done.stderr
+    done = another_user(*ctl)
+    assert done.returncode == FORBIDDEN
+    assert "Permission denied" in done.stderr
+
+
+def test_others_are_refused_whatever_the_mode(new_server, another_user):
+    server = new_server().start()
+    admin = server.data / "admin.sock"
+    let_through(server)
+    admin.chmod(0o666)
+    ctl = [server.build / "certloopctl", "-s", admin, "account", "list"]
+    for _ in range(3):
+        done = another_user(*ctl, groups=[0])
+        assert done.returncode == FORBIDDEN, done.stdout
+        assert "(403)" in done.stderr and "admin_group" in done.stderr
+    assert server.metrics()["certloop_admin_peers_refused_total"] == 3
+    lines = re.findall(r"refused a user on the admin socket.*", server.log())
+    assert len(lines) == 1 and "uid=65534" in lines[0]
+
+
+def test_a_group_that_is_not_there(new_server):
+    server = new_server(top="admin_group = no-such-group")
+    done = server.run("-c", server.file)
+    assert done.returncode == 3
+    assert 'admin_group: there is no group "no-such-group"' in done.stdout
+
+
 # ---- refusals
 
 @pytest.mark.parametrize("words, what", [
@@ -445,6 +656,11 @@ def test_a_database_that_is_gone(new_server):
         said = run(server, "account", "list", code=REFUSED)
         assert "(503)" in said
         assert "no" in run(server, "status")
+        done = server.ctl("db", "status")
+        assert done.returncode == REFUSED
+        assert re.search(r"^ready +no$", done.stdout, re.M)
+        assert "trouble" in done.stdout
+        assert "(503)" in run(server, "gc", "run", code=REFUSED)
         cluster.start()
         servers.wait_for(server.is_ready, 30, "readiness")
         assert items(server, "account", "list") == []
