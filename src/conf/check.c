@@ -144,9 +144,9 @@ check_listeners(struct conf_loader *l)
 /* ---- profiles */
 
 /* Names of all issuers or profiles, for those who guess. */
-static const char *
-list_names(struct conf_loader *l, const struct conf_section *first, size_t n,
-    size_t size)
+const char *
+conf_list_names(struct conf_loader *l, const struct conf_section *first,
+    size_t n, size_t size)
 {
 	struct buf b = buf_new(l->arena, 400);
 
@@ -213,7 +213,7 @@ static void
 check_profile(struct conf_loader *l, const struct conf_profile *s)
 {
 	const struct conf *c = l->conf;
-	const char *issuers = list_names(l, &c->issuers[0].at, c->nissuers,
+	const char *issuers = conf_list_names(l, &c->issuers[0].at, c->nissuers,
 	    sizeof(*c->issuers));
 
 	if (s->issuer.n == 0)
@@ -247,7 +247,7 @@ check_default_profile(struct conf_loader *l)
 		conf_error(l, conf_line_of(&c->at, CONF_AT_TOP_default_profile),
 		    "default_profile: there is no profile %s; there is %s",
 		    conf_shown(l->arena, c->default_profile).p,
-		    list_names(l, &c->profiles[0].at, c->nprofiles,
+		    conf_list_names(l, &c->profiles[0].at, c->nprofiles,
 			sizeof(*c->profiles)));
 }
 
@@ -397,5 +397,6 @@ conf_check(struct conf_loader *l)
 		check_open(l, &c->profiles[i]);
 	}
 	check_default_profile(l);
+	conf_check_loops(l);
 	check_public_url(l);
 }

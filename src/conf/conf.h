@@ -116,6 +116,14 @@ enum conf_key_type {
 	CONF_KEY_ED25519 = 64,
 };
 
+/* What a cert loop makes keys of. */
+enum conf_loop_key {
+	CONF_LOOP_P256,
+	CONF_LOOP_P384,
+	CONF_LOOP_RSA3072,
+	CONF_LOOP_ED25519,
+};
+
 /* clang-format off */
 #define CONF_TYPE_STRING struct str	/* NUL-terminated; n is 0 if not given */
 #define CONF_TYPE_PATH struct str	/* NUL-terminated; as written */
@@ -133,6 +141,8 @@ enum conf_key_type {
 #define CONF_TYPE_BASE_URL struct conf_url
 #define CONF_TYPE_DOMAINS struct conf_list	/* lower case, no leading dot */
 #define CONF_TYPE_NAMES struct conf_list	/* domains, IP addresses */
+#define CONF_TYPE_LOOP_NAMES struct conf_list	/* the same and wildcards */
+#define CONF_TYPE_WORDS struct conf_list
 #define CONF_TYPE_PREFIXES struct conf_prefixes
 #define CONF_TYPE_KEY_TYPES unsigned
 #define CONF_TYPE_CHALLENGES unsigned
@@ -146,6 +156,7 @@ enum conf_key_type {
 #define CONF_TYPE_LIMIT_BACKEND enum conf_limit_backend
 #define CONF_TYPE_ON_ERROR enum conf_on_error
 #define CONF_TYPE_RATE struct conf_rate
+#define CONF_TYPE_KEY_TYPE enum conf_loop_key
 /* clang-format on */
 
 /* ---- the configuration */
@@ -199,6 +210,11 @@ struct conf_profile {
 #include "conf/profile.def"
 };
 
+struct conf_loop {
+	struct conf_section at;
+#include "conf/loop.def"
+};
+
 struct conf {
 	struct conf_section at;
 #include "conf/top.def"
@@ -214,6 +230,8 @@ struct conf {
 	size_t nissuers;
 	const struct conf_profile *profiles; /* at least one */
 	size_t nprofiles;
+	const struct conf_loop *loops; /* profile and issuer are filled in */
+	size_t nloops;
 };
 
 #undef CONF
@@ -258,6 +276,7 @@ const struct conf_issuer *conf_find_issuer(const struct conf *,
     struct str name);
 const struct conf_listener *conf_find_listener(const struct conf *,
     struct str name);
+const struct conf_loop *conf_find_loop(const struct conf *, struct str name);
 
 /* ---- showing and comparing */
 

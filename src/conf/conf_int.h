@@ -46,6 +46,9 @@ enum conf_type {
 	CONF_LIMIT_BACKEND,
 	CONF_ON_ERROR,
 	CONF_RATE,
+	CONF_LOOP_NAMES,
+	CONF_WORDS,
+	CONF_KEY_TYPE,
 	CONF_TYPE_COUNT
 };
 
@@ -69,6 +72,7 @@ enum conf_kind_id {
 	CONF_LISTENER,
 	CONF_ISSUER,
 	CONF_PROFILE,
+	CONF_LOOP,
 	CONF_KIND_COUNT
 };
 
@@ -108,6 +112,11 @@ enum {
 #define CONF(type, name, def, min, max, when, help) CONF_AT_PROFILE_##name,
 enum {
 #include "conf/profile.def"
+};
+#undef CONF
+#define CONF(type, name, def, min, max, when, help) CONF_AT_LOOP_##name,
+enum {
+#include "conf/loop.def"
 };
 #undef CONF
 
@@ -156,6 +165,7 @@ bool conf_parse_base_url(struct conf_value *, void *);
 void conf_print_url(struct buf *, const void *);
 bool conf_parse_domains(struct conf_value *, void *);
 bool conf_parse_names(struct conf_value *, void *);
+bool conf_parse_loop_names(struct conf_value *, void *);
 bool conf_parse_prefixes(struct conf_value *, void *);
 void conf_print_prefixes(struct buf *, const void *);
 bool conf_parse_store_url(struct conf_value *, void *);
@@ -207,6 +217,10 @@ bool conf_read_text(struct conf_loader *, const char *path);
 bool conf_scan_text(struct conf_loader *);
 void conf_parse_text(struct conf_loader *);
 void conf_check(struct conf_loader *);
+void conf_check_loops(struct conf_loader *); /* check_loop.c, after profiles */
+/* Names of n sections of that size, for a message. */
+const char *conf_list_names(struct conf_loader *,
+    const struct conf_section *first, size_t n, size_t size);
 
 /* The line of an option, or of its section; was it given at all? */
 int conf_line_of(const struct conf_section *, int option);

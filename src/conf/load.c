@@ -303,6 +303,7 @@ load_all(struct conf_loader *l)
 	c->listeners = load_named(l, CONF_LISTENER, NULL, &c->nlisteners);
 	c->issuers = load_named(l, CONF_ISSUER, "local", &c->nissuers);
 	c->profiles = load_named(l, CONF_PROFILE, "default", &c->nprofiles);
+	c->loops = load_named(l, CONF_LOOP, NULL, &c->nloops);
 	if (l->errors->nerrors == 0)
 		conf_check(l); /* otherwise it would only guess */
 }
@@ -391,5 +392,14 @@ conf_find_issuer(const struct conf *c, struct str name)
 	for (size_t i = 0; i < c->nissuers; i++)
 		if (str_eq(c->issuers[i].at.name, name))
 			return &c->issuers[i];
+	return NULL;
+}
+
+const struct conf_loop *
+conf_find_loop(const struct conf *c, struct str name)
+{
+	for (size_t i = 0; i < c->nloops; i++)
+		if (str_eq(c->loops[i].at.name, name))
+			return &c->loops[i];
 	return NULL;
 }

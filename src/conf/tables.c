@@ -73,6 +73,13 @@ static const struct conf_row profile_rows[] = {
 #undef CONF
 };
 
+static const struct conf_row loop_rows[] = {
+#define CONF(type, name, def, min, max, when, help)                            \
+	ROW(struct conf_loop, type, name, def, min, max, when, help),
+#include "conf/loop.def"
+#undef CONF
+};
+
 #define ROWS(r) .rows = r, .nrows = sizeof(r) / sizeof(r[0])
 
 const struct conf_kind conf_kinds[CONF_KIND_COUNT] = {
@@ -107,6 +114,11 @@ const struct conf_kind conf_kinds[CONF_KIND_COUNT] = {
 	    .size = sizeof(struct conf_profile),
 	    .is_named = true,
 	    .live = true },
+	[CONF_LOOP] = { .name = "loop",
+	    ROWS(loop_rows),
+	    .size = sizeof(struct conf_loop),
+	    .is_named = true,
+	    .live = true },
 };
 
 void
@@ -125,4 +137,6 @@ conf_each_section(const struct conf *c,
 		fn(arg, &conf_kinds[CONF_ISSUER], &c->issuers[i]);
 	for (size_t i = 0; i < c->nprofiles; i++)
 		fn(arg, &conf_kinds[CONF_PROFILE], &c->profiles[i]);
+	for (size_t i = 0; i < c->nloops; i++)
+		fn(arg, &conf_kinds[CONF_LOOP], &c->loops[i]);
 }

@@ -155,6 +155,20 @@ print_list(struct buf *b, const void *field)
 	conf_print_list(b, list->v, list->n);
 }
 
+static bool
+parse_words(struct conf_value *v, void *field)
+{
+	struct conf_list *list = field;
+	struct str *all = arena_array(v->arena, struct str, v->n);
+
+	if (!is_count_ok(v))
+		return false;
+	for (v->bad = 0; v->bad < v->n; v->bad++)
+		all[v->bad] = str_dup(v->arena, v->v[v->bad]);
+	*list = (struct conf_list){ .v = all, .n = v->n };
+	return true;
+}
+
 /* ---- yes and no */
 
 static bool
@@ -377,6 +391,9 @@ static const char *const auth_modes[] = { "trust_authenticated", "challenge",
 static const char *const limit_backends[] = { "memory", "redis", "store",
 	NULL };
 static const char *const on_errors[] = { "local", "allow", "deny", NULL };
+/* a loop makes keys of one kind; key_types says what a profile allows */
+static const char *const loop_keys[] = { "ecdsa-p256", "ecdsa-p384", "rsa3072",
+	"ed25519", NULL };
 static const char *const key_types[] = { "rsa2048", "rsa3072", "rsa4096",
 	"ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", NULL };
 
@@ -438,6 +455,7 @@ NAMES(issuer_type);
 NAMES(auth_mode);
 NAMES(limit_backend);
 NAMES(on_error);
+NAMES(loop_key);
 
 /* Sets of names, as bits; none means all. */
 static bool
@@ -528,5 +546,8 @@ const struct conf_type_ops conf_types[CONF_TYPE_COUNT] = {
 	    print_limit_backend },
 	[CONF_ON_ERROR] = { false, parse_on_error, print_on_error },
 	[CONF_RATE] = { false, parse_rate, print_rate },
+	[CONF_LOOP_NAMES] = { true, conf_parse_loop_names, print_list },
+	[CONF_WORDS] = { true, parse_words, print_list },
+	[CONF_KEY_TYPE] = { false, parse_loop_key, print_loop_key },
 };
 /* clang-format on */

@@ -173,7 +173,7 @@ is_domain(struct str s)
 	return true;
 }
 
-enum name_kind { DOMAIN_ONLY, DOMAIN_OR_ADDRESS };
+enum name_kind { DOMAIN_ONLY, DOMAIN_OR_ADDRESS, ANY_NAME };
 
 static bool
 read_name(struct conf_value *v, enum name_kind kind, struct str *out)
@@ -183,20 +183,22 @@ read_name(struct conf_value *v, enum name_kind kind, struct str *out)
 
 	if (addr_parse(s, &addr)) {
 		*out = addr_text(v->arena, addr);
-		return kind == DOMAIN_OR_ADDRESS ||
+		return kind != DOMAIN_ONLY ||
 		    conf_bad(v, "must be a DNS name, not an address");
 	}
 	if (kind == DOMAIN_ONLY && str_starts(s, STR(".")))
 		s = str_skip(s, 1);
 	*out = s;
-	if (is_domain(s))
+	if (is_domain(s) ||
+	    (kind == ANY_NAME && str_starts(s, STR("*.")) &&
+		is_domain(str_skip(s, 2))))
 		return true;
-	if (str_starts(s, STR("*.")))
+	if (kind != ANY_NAME && str_starts(s, STR("*.")))
 		return conf_bad(v, "no wildcard can stand here");
 	return conf_bad(v,
 	    "must be a DNS name%s, for example ca.example.com "
 	    "(an international name in its xn-- form)",
-	    kind == DOMAIN_OR_ADDRESS ? " or an IP address" : "");
+	    kind != DOMAIN_ONLY ? " or an IP address" : "");
 }
 
 static bool
@@ -228,6 +230,12 @@ bool
 conf_parse_names(struct conf_value *v, void *field)
 {
 	return parse_names(v, DOMAIN_OR_ADDRESS, field);
+}
+
+bool
+conf_parse_loop_names(struct conf_value *v, void *field)
+{
+	return parse_names(v, ANY_NAME, field);
 }
 
 /* ---- prefixes */

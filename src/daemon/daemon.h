@@ -15,6 +15,7 @@
 
 #include "acme/acme.h"
 #include "admin/admin.h"
+#include "certloops/certloops.h"
 #include "conf/conf.h"
 #include "dns/dns.h"
 #include "fetch/fetch.h"
@@ -72,6 +73,7 @@ struct daemon {
 	struct admin *admin;
 	gid_t admin_group; /* (gid_t)-1: none */
 	struct jobs *jobs;
+	struct certloops *loops;
 	struct http_server *http;
 	struct daemon_listener *listeners;
 	size_t nlisteners;
@@ -156,6 +158,9 @@ bool fleet_make(struct daemon *, const char **why);
 void fleet_set_limits(struct daemon *, const struct conf *);
 void fleet_share(struct daemon *, void (*done)(struct daemon *));
 void fleet_free(struct daemon *);
+
+/* loops.c: cert loops */
+void loops_start(struct daemon *);
 
 /* reload.c */
 bool daemon_reload(void *daemon, struct arena *, struct conf_errors *,

@@ -241,6 +241,7 @@ free_all(struct daemon *d)
 	timer_stop(&d->drain);
 	http_server_free(d->http);
 	jobs_stop(d->jobs);
+	certloops_free(d->loops);
 	single_stop(d);
 	selfcert_stop(d);
 	if (d->starting.arena != NULL)

@@ -74,6 +74,8 @@ apply(struct daemon *d, struct arena *holder, const struct conf *next,
 	(void)dns_reload_hosts(
 	    d->dns); /* if it is gone, what was known stays */
 	d->conf = next;
+	if (d->loops != NULL)
+		certloops_configure(d->loops, next);
 	/* last: it may let go of the configuration before */
 	acme_configure(d->acme, holder, next, d->public_url);
 	fleet_set_limits(d, next);

@@ -308,5 +308,6 @@ go(struct daemon *d)
 		.gc = d->conf->gc_interval,
 		.limits = d->conf->limits.sweep_interval });
 	d->ready = true;
+	loops_start(d);
 	print_banner(d);
 }

@@ -21,7 +21,9 @@ on_let_go(void *arg)
 {
 	struct daemon *d = arg;
 
-	if (acme_at_work(d->acme) > 0 && loop_mono(d->loop) < d->stop_by)
+	if ((acme_at_work(d->acme) > 0 ||
+		(d->loops != NULL && certloops_running(d->loops) > 0)) &&
+	    loop_mono(d->loop) < d->stop_by)
 		timer_start(&d->drain, WHEN_SECOND / 50);
 	else
 		loop_stop(d->loop);
@@ -42,6 +44,8 @@ drain(struct daemon *d)
 	timer_stop(&d->drain_delay);
 	jobs_stop(d->jobs);
 	d->jobs = NULL;
+	if (d->loops != NULL)
+		certloops_stop(d->loops);
 	d->stop_by = loop_mono(d->loop) + d->conf->shutdown_timeout;
 	http_server_drain(d->http, d->conf->shutdown_timeout, on_drained, d);
 }

@@ -61,6 +61,7 @@ struct issuer_result {
 	 * not answer, or not sensibly.
 	 */
 	bool uncertain;
+	unsigned retry_after; /* seconds that it asked us to wait; 0: none */
 	/* the certificate; also one that will not do, if there is a problem */
 	struct str der;
 	struct str serial;             /* its canonical text, pki_serial_text */

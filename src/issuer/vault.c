@@ -161,6 +161,7 @@ set_failure(struct work *w, const struct vault_failure *f)
 	w->result.problem = pr;
 	w->result.class = f->class;
 	w->result.again = f->again;
+	w->result.retry_after = f->retry_after;
 	w->result.uncertain = f->uncertain;
 }
 

@@ -171,28 +171,55 @@ pki_save_text(struct arena *a, const char *path, struct str text,
 	return save(a, path, text, MODE_PUBLIC, how);
 }
 
-const char *
-pki_save_key(struct arena *a, const char *path, const EVP_PKEY *key,
-    enum pki_save how)
+/* OPENSSL_malloc's memory is wiped when it is freed. */
+static bool
+write_key(const EVP_PKEY *key, struct str *out)
 {
-	const char *why = "the key cannot be written";
 	char *text = NULL;
 	struct str der;
 	CBB cbb;
 
-	/* OPENSSL_malloc's memory is wiped when it is freed */
 	CBB_zero(&cbb);
-	if (!CBB_init(&cbb, 256) || !EVP_marshal_private_key(&cbb, key) ||
-	    !CBB_flush(&cbb))
-		goto out;
-	der = str_make(CBB_data(&cbb), CBB_len(&cbb));
-	if ((text = OPENSSL_malloc(pem_size("PRIVATE KEY", der.n))) == NULL)
-		abort();
-	why = save(a, path, str_make(text, pem_write(text, "PRIVATE KEY", der)),
-	    MODE_SECRET, how);
-out:
-	OPENSSL_free(text);
+	if (CBB_init(&cbb, 256) && EVP_marshal_private_key(&cbb, key) &&
+	    CBB_flush(&cbb)) {
+		der = str_make(CBB_data(&cbb), CBB_len(&cbb));
+		text = OPENSSL_malloc(pem_size("PRIVATE KEY", der.n));
+		if (text == NULL)
+			abort();
+		*out = str_make(text, pem_write(text, "PRIVATE KEY", der));
+	}
 	CBB_cleanup(&cbb);
 	ERR_clear_error();
+	return text != NULL;
+}
+
+static void
+free_text(void *p)
+{
+	OPENSSL_free(p);
+}
+
+struct str
+pki_write_key(struct arena *a, const EVP_PKEY *key)
+{
+	struct str text;
+
+	if (!write_key(key, &text))
+		return STR_NONE;
+	arena_defer(a, free_text, (void *)(uintptr_t)text.p);
+	return text;
+}
+
+const char *
+pki_save_key(struct arena *a, const char *path, const EVP_PKEY *key,
+    enum pki_save how)
+{
+	struct str text;
+	const char *why;
+
+	if (!write_key(key, &text))
+		return "the key cannot be written";
+	why = save(a, path, text, MODE_SECRET, how);
+	OPENSSL_free((void *)(uintptr_t)text.p);
 	return why;
 }

@@ -70,6 +70,9 @@ const char *pki_save_key(struct arena *, const char *path, const EVP_PKEY *,
 const char *pki_save_text(struct arena *, const char *path, struct str,
     enum pki_save);
 
+/* The private key as PKCS#8 in PEM, in the arena and wiped with it. */
+struct str pki_write_key(struct arena *, const EVP_PKEY *);
+
 /* The SubjectPublicKeyInfo in DER, in the arena. */
 struct str pki_write_spki(struct arena *, const EVP_PKEY *);
 

@@ -181,11 +181,13 @@ CREATE TABLE chains (
 -- Written: once, by the batch that makes its order valid; revocation, and
 -- while its issuer is told of that.
 -- order_id is NULL for an orphan: a duplicate that an issuer made of an
--- uncertain attempt, kept to be revoked and never handed out.
+-- uncertain attempt, kept to be revoked and never handed out; and for the
+-- certificate of a cert loop, which belongs to the loop and to no account.
 CREATE TABLE certificates (
 	id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
 	order_id TEXT COLLATE "C" UNIQUE,
-	account TEXT COLLATE "C" NOT NULL,
+	account TEXT COLLATE "C",
+	loop TEXT COLLATE "C",
 	profile TEXT COLLATE "C" NOT NULL,
 	issuer TEXT COLLATE "C" NOT NULL,
 	serial TEXT COLLATE "C" NOT NULL,    -- lower case hex
@@ -204,6 +206,7 @@ CREATE TABLE certificates (
 	created BIGINT NOT NULL,
 	UNIQUE (serial, issuer),
 	CHECK ((status = 'revoked') = (revoked_at IS NOT NULL)),
+	CHECK ((account IS NULL) = (loop IS NOT NULL)),
 	CHECK (not_before <= not_after)
 );
 CREATE INDEX certificates_account ON certificates (account, not_after);
@@ -211,6 +214,70 @@ CREATE INDEX certificates_not_after ON certificates (not_after);
 -- revocations that their issuers are yet to hear of
 CREATE INDEX certificates_tell ON certificates (tell_at)
 	WHERE tell_at IS NOT NULL;
+
+-- Cert loops: one row a loop. Written: when it begins to be wanted or its
+-- definition changes, daily look, claim, lease renewal, outcome, stop. The
+-- certificates are rows of their own. A stopped loop keeps its row, so that
+-- it forgets neither its pair nor its back-off if it is wanted again.
+CREATE TABLE loops (
+	name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	source TEXT NOT NULL,                -- config, serve
+	names TEXT NOT NULL,                 -- sorted, canonical
+	profile TEXT COLLATE "C" NOT NULL,
+	issuer TEXT COLLATE "C" NOT NULL,
+	key_type TEXT NOT NULL,
+	keep_key BIGINT NOT NULL CHECK (keep_key IN (0, 1)),
+	round TEXT COLLATE "C" NOT NULL,     -- of its last change
+	state TEXT NOT NULL CHECK (state = 'new' OR state = 'valid' OR
+		state = 'failing' OR state = 'stopped'),
+	attempt BIGINT NOT NULL DEFAULT 0 CHECK (attempt >= 0), -- the fence
+	lease_until BIGINT,                  -- NULL: no attempt is under way
+	holder TEXT COLLATE "C",
+	next_attempt BIGINT NOT NULL,        -- or look
+	failures BIGINT NOT NULL DEFAULT 0 CHECK (failures >= 0), -- in a row
+	stale BIGINT NOT NULL DEFAULT 0 CHECK (stale IN (0, 1)), -- renew anyway
+	last_success BIGINT,
+	last_error TEXT,
+	last_error_at BIGINT,
+	-- the claim: written before anything is signed
+	pending_key BLOB,                    -- sealed
+	pending_serial TEXT COLLATE "C",
+	pending_not_before BIGINT,
+	pending_not_after BIGINT,
+	-- the pair in use
+	certificate TEXT COLLATE "C",        -- certificates.id
+	serial TEXT COLLATE "C",
+	not_before BIGINT,
+	not_after BIGINT,
+	renew_at BIGINT,
+	key BLOB,                            -- sealed
+	version BIGINT NOT NULL DEFAULT 0,   -- counts the pairs
+	created BIGINT NOT NULL,
+	updated BIGINT NOT NULL,
+	CHECK (version = 0 OR (certificate IS NOT NULL AND key IS NOT NULL))
+);
+CREATE INDEX loops_next ON loops (next_attempt) WHERE state <> 'stopped';
+
+-- Which nodes want a loop, and what lies there. Written: at each round of a
+-- node, and by each delivery.
+CREATE TABLE loop_nodes (
+	loop TEXT COLLATE "C" NOT NULL,
+	node TEXT COLLATE "C" NOT NULL,
+	round TEXT COLLATE "C" NOT NULL,     -- in which it was last wanted
+	target TEXT NOT NULL,                -- where it goes, for people
+	seen BIGINT NOT NULL,
+	due BIGINT NOT NULL,                 -- version that should lie there
+	delivered BIGINT NOT NULL,           -- version that does
+	delivered_at BIGINT,
+	failures BIGINT NOT NULL,            -- of delivery, in a row
+	next_delivery BIGINT,                -- NULL: nothing is to be done
+	error TEXT,
+	PRIMARY KEY (loop, node)
+);
+CREATE INDEX loop_nodes_node ON loop_nodes (node, loop);
+CREATE INDEX loop_nodes_seen ON loop_nodes (seen);
+CREATE INDEX loop_nodes_next ON loop_nodes (node, next_delivery)
+	WHERE next_delivery IS NOT NULL;
 
 -- Only ever inserted to, in the batch that makes true what it says; old rows
 -- are dropped in bulk. Keys rise with time, so inserts stay on the last page.

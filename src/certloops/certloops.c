@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The object, and its poll: what is due by database time is looked at or
+ * tried, what this node has not got yet is delivered.
+ */
+#include "certloops/certloops_int.h"
+
+#include <stdlib.h>
+
+#include "base/id.h"
+#include "base/when.h"
+#include "log/log.h"
+#include "metrics/metrics.h"
+
+enum { POLL_SECONDS = 5, COUNT_SECONDS = 15 };
+
+static void on_poll(void *);
+static enum step on_due(void *, const struct store_result *);
+static void on_again(void *);
+static void collect(void *);
+
+uint32_t
+certloops_draw(const struct certloops *cl)
+{
+	uint32_t r;
+
+	if (cl->options.draw != NULL)
+		return cl->options.draw(cl->options.draw_arg);
+	id_random(&r, sizeof(r));
+	return r;
+}
+
+struct certloops *
+certloops_new(const struct certloops_options *o)
+{
+	struct certloops *cl = calloc(1, sizeof(*cl));
+
+	if (cl == NULL)
+		abort();
+	cl->loop = o->loop;
+	cl->store = o->store;
+	cl->options = *o;
+	cl->arena = arena_create();
+	cl->options.node = str_dup(cl->arena, o->node);
+	if (o->poll == 0)
+		cl->options.poll = POLL_SECONDS * WHEN_SECOND;
+	cl->holder = id_new(cl->arena);
+	LIST_INIT(&cl->attempts);
+	timer_init(&cl->poll, o->loop, on_poll, cl);
+	timer_init(&cl->again, o->loop, on_again, cl);
+	metrics_on_collect(collect, cl);
+	return cl;
+}
+
+static void
+collect(void *arg)
+{
+	const struct certloops *cl = arg;
+
+	metrics_set(METRIC_loop_nearest_expiry_seconds,
+	    cl->first_expiry == 0 ?
+		0 :
+		(cl->first_expiry - loop_wall(cl->loop)) / WHEN_SECOND);
+}
+
+void
+certloops_configure(struct certloops *cl, const struct conf *conf)
+{
+	cl->conf = conf;
+	wanted_free(&cl->wanted);
+	cl->wanted = wanted_make(conf);
+	reconcile_start(cl);
+}
+
+unsigned
+certloops_running(const struct certloops *cl)
+{
+	return cl->nattempts;
+}
+
+void
+certloops_stop(struct certloops *cl)
+{
+	cl->stopped = true;
+	timer_stop(&cl->poll);
+	reconcile_stop(cl);
+}
+
+void
+certloops_free(struct certloops *cl)
+{
+	if (cl == NULL)
+		return;
+	certloops_stop(cl);
+	if (cl->is_polling)
+		task_end(&cl->polling);
+	attempt_stop_all(cl);
+	metrics_off_collect(collect, cl);
+	wanted_free(&cl->wanted);
+	arena_destroy(cl->arena);
+	free(cl);
+}
+
+static void
+on_again(void *arg)
+{
+	reconcile_start(arg);
+}
+
+/* ---- the poll */
+
+void
+certloops_wake(struct certloops *cl)
+{
+	cl->wake = true;
+	if (!cl->stopped && !cl->is_polling)
+		timer_start(&cl->poll, 0);
+}
+
+static void
+on_poll(void *arg)
+{
+	struct certloops *cl = arg;
+	struct batch *b;
+
+	if (cl->is_polling || cl->stopped)
+		return;
+	cl->is_polling = true;
+	cl->wake = cl->more = false;
+	cl->counting = cl->counted == 0 ||
+	    loop_mono(cl->loop) - cl->counted >= COUNT_SECONDS * WHEN_SECOND;
+	task_init(&cl->polling);
+	b = store_new_batch(cl->store, &cl->polling, STR(""));
+	store_add(b, SQL_LOOPS_DUE);
+	store_str(b, cl->options.node);
+	store_int(b, LOOP_CHUNK);
+	if (cl->counting) {
+		store_add(b, SQL_LOOPS_COUNT);
+		store_str(b, cl->options.node);
+	}
+	(void)store_send_batch(b, on_due, cl);
+}
+
+/* The next poll: at once if there may be more to do. */
+static void
+end_poll(struct certloops *cl)
+{
+	int64_t wait = cl->options.poll;
+
+	cl->is_polling = false;
+	task_end(&cl->polling);
+	if (cl->stopped || (cl->wanted.n == 0 && cl->reconciled && !cl->wake))
+		return; /* until something is wanted */
+	wait -= (int64_t)((uint64_t)(wait / 5) * certloops_draw(cl) >> 32);
+	timer_start(&cl->poll, cl->wake ? 0 : wait);
+}
+
+/* Good for longer, and nobody wants it renewed? Then look tomorrow. */
+static bool
+is_fresh(const struct store_result *r, size_t i)
+{
+	return store_get_int(r, 0, i, LOOPS_DUE_VERSION) > 0 &&
+	    store_get_int(r, 0, i, LOOPS_DUE_STALE) == 0 &&
+	    store_get_int(r, 0, i, LOOPS_DUE_NOW) <
+	    store_get_int(r, 0, i, LOOPS_DUE_RENEW_AT);
+}
+
+static void
+add_look(struct certloops *cl, struct batch *b, const struct store_result *r,
+    size_t i)
+{
+	struct loop_schedule s = { 0 };
+
+	schedule_next(&s, LOOP_OBTAINED,
+	    store_get_int(r, 0, i, LOOPS_DUE_RENEW_AT),
+	    store_get_int(r, 0, i, LOOPS_DUE_NOW), certloops_draw(cl));
+	store_add(b, SQL_LOOP_LOOK);
+	store_str(b, store_get_str(r, 0, i, LOOPS_DUE_NAME));
+	store_int(b, store_get_int(r, 0, i, LOOPS_DUE_ATTEMPT));
+	store_int(b, s.next);
+}
+
+static enum step
+on_looked(void *arg, const struct store_result *r)
+{
+	struct certloops *cl = arg;
+
+	/* there may be more of them */
+	cl->wake = cl->wake || r->status == STORE_OK;
+	end_poll(cl);
+	return STEP_DONE;
+}
+
+static void
+set_gauges(struct certloops *cl, const struct store_result *r)
+{
+	static const char *const states[] = { "new", "valid", "failing" };
+	int64_t first = 0, t;
+
+	for (size_t k = 0; k < sizeof(states) / sizeof(states[0]); k++)
+		metrics_child_set(metrics_child(FAMILY_loops, states[k]), 0);
+	for (size_t i = 0; i < store_nrows(r, 1); i++) {
+		struct str state = store_get_str(r, 1, i, LOOPS_COUNT_STATE);
+
+		for (size_t k = 0; k < sizeof(states) / sizeof(states[0]); k++)
+			if (str_is(state, states[k]))
+				metrics_child_set(metrics_child(FAMILY_loops,
+						      states[k]),
+				    store_get_int(r, 1, i, LOOPS_COUNT_N));
+		t = store_get_int(r, 1, i, LOOPS_COUNT_NOT_AFTER);
+		if (t > 0 && (first == 0 || t < first))
+			first = t;
+	}
+	cl->first_expiry = first;
+}
+
+/* If it is not under way already, and there is room. */
+static void
+try_loop(struct certloops *cl, const struct store_result *r, size_t i)
+{
+	if (attempt_is_running(cl, store_get_str(r, 0, i, LOOPS_DUE_NAME)))
+		return;
+	if (cl->nattempts < LOOP_ATTEMPTS_MAX)
+		attempt_start(cl, r, 0, i);
+	else
+		cl->more = true;
+}
+
+static enum step
+on_due(void *arg, const struct store_result *r)
+{
+	struct certloops *cl = arg;
+	struct batch *b = NULL;
+
+	if (r->status != STORE_OK) {
+		log_sampled(LOG_WARN, 1, "while looking for due cert loops",
+		    LOG_TEXT("cause", r->problem->cause));
+		end_poll(cl);
+		return STEP_DONE;
+	}
+	if (cl->counting) {
+		cl->counted = loop_mono(cl->loop);
+		set_gauges(cl, r);
+	}
+	for (size_t i = 0; i < store_nrows(r, 0) && !cl->stopped; i++) {
+		if (!is_fresh(r, i)) {
+			try_loop(cl, r, i);
+			continue;
+		}
+		if (b == NULL)
+			b = store_new_batch(cl->store, &cl->polling,
+			    store_get_str(r, 0, i, LOOPS_DUE_NAME));
+		add_look(cl, b, r, i);
+	}
+	if (b != NULL)
+		return store_send_batch(b, on_looked, cl);
+	end_poll(cl);
+	return STEP_DONE;
+}

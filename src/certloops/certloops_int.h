@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: ISC */
+/* What the files of this module share. */
+#ifndef CERTLOOPS_CERTLOOPS_INT_H
+#define CERTLOOPS_CERTLOOPS_INT_H
+
+#include <sys/queue.h>
+
+#include "audit/audit.h"
+#include "certloops/certloops.h"
+#include "certloops/schedule.h"
+#include "pki/pki.h"
+
+enum {
+	LOOP_ATTEMPTS_MAX = 8,   /* under way in this process */
+	LOOP_DELIVERIES_MAX = 4, /* the same */
+	LOOP_CHUNK = 50,         /* loops in one batch of a reconcile */
+	LOOP_NAME_MAX = 270,     /* "serve:" and a DNS name */
+	LOOP_NAMES_TEXT_MAX = 1 << 15,
+};
+
+#define LOOP_ATTEMPT_LIMIT (300 * WHEN_SECOND)
+
+/* A loop that this node wants. Lives as long as its set. */
+struct wanted {
+	struct str name;
+	const char *source; /* "config", "serve" */
+	struct str names;   /* sorted, canonical, parted by spaces */
+	struct str profile, issuer;
+	enum conf_loop_key key_type;
+	bool keep_key;
+	/* where it goes: a folder, or files; empty ones are not written */
+	struct str folder, cert_file, key_file, chain_file, fullchain_file,
+	    combined_file;
+	struct str target; /* all of that as one text */
+	unsigned mode;
+	struct str owner, group;
+	struct conf_list hook;
+	int64_t hook_timeout;
+};
+
+struct wanted_set {
+	struct arena *arena;
+	struct wanted *v; /* sorted by name */
+	size_t n;
+};
+
+struct attempt;
+struct delivery;
+struct serve;
+
+struct certloops {
+	struct loop *loop;
+	struct store *store;
+	struct certloops_options options;
+	struct arena *arena;     /* as long as the object */
+	const struct conf *conf; /* NULL: not configured yet */
+	struct wanted_set wanted;
+	bool stopped;
+	struct str holder; /* an id of this process */
+	/* reconcile.c */
+	struct task reconcile;
+	bool reconciling, reconciled;
+	bool looked_after; /* once: all deliveries of before */
+	struct str round;
+	size_t at; /* loops put so far in this round */
+	struct timer again;
+	/* poll */
+	struct task polling;
+	bool is_polling;
+	bool wake; /* poll again as soon as this poll is over */
+	bool more; /* is due, but too much is under way */
+	struct timer poll;
+	bool counting;   /* the poll under way counts, for the metrics */
+	int64_t counted; /* loop_mono of the newest count */
+	int64_t first_expiry;
+	/* attempt.c */
+	LIST_HEAD(, attempt) attempts;
+	unsigned nattempts;
+};
+
+/* certloops.c */
+uint32_t certloops_draw(const struct certloops *);
+
+/* wanted.c */
+struct wanted_set wanted_make(const struct conf *);
+void wanted_free(struct wanted_set *);
+const struct wanted *wanted_find(const struct wanted_set *, struct str name);
+/* The names of a loop from their text; false if that is not ours. */
+bool wanted_read_names(struct arena *, struct str text, struct pki_names *);
+/* "ecdsa-p256", as the configuration and the store call it. */
+const char *wanted_key_name(enum conf_loop_key);
+bool wanted_key_kind(struct str name, enum pki_key_kind *);
+
+/* reconcile.c: make the store know what this node wants */
+void reconcile_start(struct certloops *);
+void reconcile_stop(struct certloops *);
+
+/* attempt.c */
+/* Row `i` of loops_due in statement `stmt`. */
+void attempt_start(struct certloops *, const struct store_result *,
+    unsigned stmt, size_t i);
+bool attempt_is_running(const struct certloops *, struct str name);
+void attempt_stop_all(struct certloops *);
+
+#endif

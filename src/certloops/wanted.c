@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: ISC */
+/* The set of loops that this node wants, from all its sources. */
+#include "certloops/certloops_int.h"
+
+#include <stdlib.h>
+
+#include "base/buf.h"
+
+/* In the order of enum conf_loop_key. */
+static const struct {
+	const char *name;
+	enum pki_key_kind kind;
+} key_kinds[] = {
+	[CONF_LOOP_P256] = { "ecdsa-p256", PKI_P256 },
+	[CONF_LOOP_P384] = { "ecdsa-p384", PKI_P384 },
+	[CONF_LOOP_RSA3072] = { "rsa3072", PKI_RSA },
+	[CONF_LOOP_ED25519] = { "ed25519", PKI_ED25519 },
+};
+
+const char *
+wanted_key_name(enum conf_loop_key k)
+{
+	return key_kinds[k].name;
+}
+
+bool
+wanted_key_kind(struct str name, enum pki_key_kind *out)
+{
+	for (size_t i = 0; i < sizeof(key_kinds) / sizeof(key_kinds[0]); i++)
+		if (str_is(name, key_kinds[i].name)) {
+			*out = key_kinds[i].kind;
+			return true;
+		}
+	return false;
+}
+
+/* ---- names */
+
+bool
+wanted_read_names(struct arena *a, struct str text, struct pki_names *out)
+{
+	struct str rest = text;
+	size_t most = 1;
+	struct addr ip;
+
+	for (size_t i = 0; i < text.n; i++)
+		most += text.p[i] == ' ';
+	*out = (struct pki_names){ .dns = arena_array(a, struct str, most),
+		.ips = arena_array(a, struct addr, most) };
+	while (rest.n > 0) {
+		struct str name = str_cut(&rest, ' ');
+
+		if (addr_parse(name, &ip))
+			out->ips[out->nips++] = ip;
+		else if (pki_check_dns_name(name, true) == NULL)
+			out->dns[out->ndns++] = str_dup(a, name);
+		else
+			return false;
+	}
+	pki_names_sort(out);
+	return out->ndns + out->nips > 0 &&
+	    out->ndns + out->nips <= PKI_NAMES_MAX;
+}
+
+/* One text for one set, whatever the order in the file. */
+static struct str
+names_text(struct arena *a, const struct conf_list *list)
+{
+	struct buf b = buf_new(a, LOOP_NAMES_TEXT_MAX);
+	struct pki_names names = { .dns = arena_array(a, struct str, list->n),
+		.ips = arena_array(a, struct addr, list->n) };
+	struct addr ip;
+
+	for (size_t i = 0; i < list->n; i++)
+		if (addr_parse(list->v[i], &ip))
+			names.ips[names.nips++] = ip;
+		else
+			names.dns[names.ndns++] = list->v[i];
+	pki_names_sort(&names);
+	for (size_t i = 0; i < names.ndns; i++) {
+		buf_str(&b, names.dns[i]);
+		buf_char(&b, ' ');
+	}
+	for (size_t i = 0; i < names.nips; i++) {
+		buf_str(&b, addr_text(a, names.ips[i]));
+		buf_char(&b, ' ');
+	}
+	return b.len > 0 ? str_dup(a, str_make(b.p, b.len - 1)) : STR("");
+}
+
+/* ---- loops */
+
+static struct conf_list
+copy_list(struct arena *a, const struct conf_list *list)
+{
+	struct str *all = arena_array(a, struct str, list->n);
+
+	for (size_t i = 0; i < list->n; i++)
+		all[i] = str_dup(a, list->v[i]);
+	return (struct conf_list){ .v = all, .n = list->n };
+}
+
+static struct str
+target_text(struct arena *a, const struct wanted *w)
+{
+	const struct {
+		const char *name;
+		struct str path;
+	} all[] = {
+		{ "folder", w->folder },
+		{ "cert", w->cert_file },
+		{ "key", w->key_file },
+		{ "chain", w->chain_file },
+		{ "fullchain", w->fullchain_file },
+		{ "combined", w->combined_file },
+	};
+	struct buf b = buf_new(a, 1 << 15);
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i].path.n > 0)
+			buf_printf(&b, "%s%s=" STR_FMT, b.len > 0 ? " " : "",
+			    all[i].name, STR_ARG(all[i].path));
+	return buf_view(&b);
+}
+
+static struct wanted
+from_conf(struct arena *a, const struct conf_loop *c)
+{
+	struct wanted w = {
+		.name = str_dup(a, c->at.name),
+		.source = "config",
+		.names = names_text(a, &c->names),
+		.profile = str_dup(a, c->profile),
+		.issuer = str_dup(a, c->issuer),
+		.key_type = c->key_type,
+		.keep_key = c->keep_key,
+		.folder = str_dup(a, c->folder),
+		.cert_file = str_dup(a, c->cert_file),
+		.key_file = str_dup(a, c->key_file),
+		.chain_file = str_dup(a, c->chain_file),
+		.fullchain_file = str_dup(a, c->fullchain_file),
+		.combined_file = str_dup(a, c->combined_file),
+		.mode = c->mode,
+		.owner = str_dup(a, c->owner),
+		.group = str_dup(a, c->group),
+		.hook = copy_list(a, &c->hook),
+		.hook_timeout = c->hook_timeout,
+	};
+
+	w.target = target_text(a, &w);
+	return w;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	const struct wanted *x = a, *y = b;
+
+	return str_cmp(x->name, y->name);
+}
+
+struct wanted_set
+wanted_make(const struct conf *c)
+{
+	struct wanted_set s = { .arena = arena_create() };
+
+	s.v = arena_array(s.arena, struct wanted, c->nloops + 1);
+	for (size_t i = 0; i < c->nloops; i++)
+		s.v[s.n++] = from_conf(s.arena, &c->loops[i]);
+	qsort(s.v, s.n, sizeof(*s.v), compare);
+	return s;
+}
+
+void
+wanted_free(struct wanted_set *s)
+{
+	arena_destroy(s->arena);
+	*s = (struct wanted_set){ 0 };
+}
+
+const struct wanted *
+wanted_find(const struct wanted_set *s, struct str name)
+{
+	const struct wanted key = { .name = name };
+
+	if (s->n == 0)
+		return NULL;
+	return bsearch(&key, s->v, s->n, sizeof(*s->v), compare);
+}

@@ -1,0 +1,223 @@
+-- SPDX-License-Identifier: ISC
+-- Cert loops. `attempt` is the fence: each claim raises it, so does each
+-- change of what a loop is for, and every later write of an attempt carries
+-- it. Database time decides what is due and whose lease has run out.
+
+-- What a node wants. What is there already stays as it is, back-off included;
+-- a changed definition is due at once. `round` marks the rows that changed.
+-- name: loop_put  args: name text, source text, names text, profile text, issuer text, key_type text, keep_key int, round text  cols: name
+INSERT INTO loops (name, source, names, profile, issuer, key_type, keep_key,
+    round, state, attempt, next_attempt, failures, version, stale, created,
+    updated)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'new', 0, now_us(), 0, 0, 0, now_us(),
+    now_us())
+ON CONFLICT (name) DO UPDATE SET source = excluded.source,
+    names = excluded.names, profile = excluded.profile,
+    issuer = excluded.issuer, key_type = excluded.key_type,
+    keep_key = excluded.keep_key, round = excluded.round,
+    attempt = loops.attempt + 1, lease_until = NULL, holder = NULL,
+    pending_key = NULL, pending_serial = NULL, pending_not_before = NULL,
+    pending_not_after = NULL,
+    state = CASE WHEN loops.failures > 0 THEN 'failing'
+        WHEN loops.version > 0 THEN 'valid' ELSE 'new' END,
+    stale = CASE WHEN (loops.names, loops.profile, loops.issuer,
+        loops.key_type) = (excluded.names, excluded.profile, excluded.issuer,
+        excluded.key_type) THEN loops.stale ELSE 1 END,
+    failures = CASE WHEN (loops.names, loops.profile, loops.issuer,
+        loops.key_type) = (excluded.names, excluded.profile, excluded.issuer,
+        excluded.key_type) THEN loops.failures ELSE 0 END,
+    next_attempt = CASE WHEN (loops.names, loops.profile, loops.issuer,
+        loops.key_type) = (excluded.names, excluded.profile, excluded.issuer,
+        excluded.key_type) THEN loops.next_attempt ELSE now_us() END,
+    updated = now_us()
+WHERE (loops.names, loops.profile, loops.issuer, loops.key_type,
+    loops.keep_key, loops.source) <> (excluded.names, excluded.profile,
+    excluded.issuer, excluded.key_type, excluded.keep_key, excluded.source)
+    OR loops.state = 'stopped'
+RETURNING name
+
+-- next_delivery is NULL if nothing is to be delivered. What is new or goes
+-- elsewhere is, and everything is looked after once in each process (`all`).
+-- name: loop_want  args: loop text, node text, round text, target text, all int
+INSERT INTO loop_nodes (loop, node, round, target, seen, due, delivered,
+    failures, next_delivery)
+VALUES ($1, $2, $3, $4, now_us(), 0, 0, 0, now_us())
+ON CONFLICT (loop, node) DO UPDATE SET round = excluded.round,
+    seen = excluded.seen,
+    delivered = CASE WHEN loop_nodes.target = excluded.target
+        THEN loop_nodes.delivered ELSE 0 END,
+    next_delivery = CASE WHEN loop_nodes.target <> excluded.target OR
+        (loop_nodes.next_delivery IS NULL AND $5 = 1) THEN now_us()
+        ELSE loop_nodes.next_delivery END,
+    target = excluded.target
+
+-- In the batch that did it; no row if nothing was done.
+-- name: loop_audit  args: id text, actor text, action text, loop text, round text, detail text
+INSERT INTO audit (id, at, actor, action, object, detail)
+SELECT $1, now_us(), $2, $3, $4, $6
+WHERE EXISTS (SELECT 1 FROM loops WHERE name = $4 AND round = $5)
+
+-- What this node wanted before its newest round, but not of the source `kept`.
+-- name: loops_unwanted  args: node text, round text, kept text, count int  cols: loop, node, round
+SELECT n.loop, n.node, n.round FROM loop_nodes n JOIN loops l ON l.name = n.loop
+WHERE n.node = $1 AND n.round <> $2 AND l.source <> $3
+ORDER BY n.loop LIMIT $4
+
+-- What nodes wanted that have not been heard of for a week.
+-- name: loops_forsaken  args: count int  cols: loop, node, round
+SELECT loop, node, round FROM loop_nodes WHERE seen < now_us() - 604800000000
+ORDER BY seen LIMIT $1
+
+-- The loop's row is taken first, so that whoever begins to want it waits.
+-- name: loop_take  args: name text  cols: name
+UPDATE loops SET updated = now_us() WHERE name = $1 RETURNING name
+
+-- name: loop_unwant  args: loop text, node text, round text
+DELETE FROM loop_nodes WHERE loop = $1 AND node = $2 AND round = $3
+
+-- name: loop_stop  args: name text, round text  cols: name
+UPDATE loops SET state = 'stopped', attempt = attempt + 1, lease_until = NULL,
+    holder = NULL, round = $2, updated = now_us()
+WHERE name = $1 AND state <> 'stopped'
+    AND NOT EXISTS (SELECT 1 FROM loop_nodes WHERE loop = $1)
+RETURNING name
+
+-- name: loops_of_node  args: node text, source text, after text, count int  cols: name, names
+SELECT l.name, l.names FROM loop_nodes n JOIN loops l ON l.name = n.loop
+WHERE n.node = $1 AND l.source = $2 AND l.name > $3
+ORDER BY l.name LIMIT $4
+
+-- ---- an attempt
+
+-- CROSS JOIN keeps SQLite at this order: what is due is little.
+-- name: loops_due  args: node text, count int  cols: name, attempt, names, profile, issuer, key_type, keep_key, failures, version, stale, renew_at, has_key, now
+SELECT l.name, l.attempt, l.names, l.profile, l.issuer, l.key_type, l.keep_key,
+    l.failures, l.version,
+    CASE WHEN c.status = 'revoked' THEN 1 ELSE l.stale END AS stale,
+    l.renew_at, CASE WHEN l.key IS NULL THEN 0 ELSE 1 END AS has_key,
+    now_us() AS now
+FROM loops l CROSS JOIN loop_nodes n
+    LEFT JOIN certificates c ON c.id = l.certificate
+WHERE n.loop = l.name AND n.node = $1 AND l.state <> 'stopped' AND l.next_attempt <= now_us()
+    AND (l.lease_until IS NULL OR l.lease_until <= now_us())
+ORDER BY l.next_attempt LIMIT $2
+
+-- The daily look found nothing to do.
+-- name: loop_look  args: name text, attempt int, next_attempt time
+UPDATE loops SET next_attempt = $3, updated = now_us()
+WHERE name = $1 AND attempt = $2 AND next_attempt <= now_us()
+    AND (lease_until IS NULL OR lease_until <= now_us())
+
+-- Key, serial and validity of an attempt that a dead process left are used
+-- again, so that no second certificate is made for the same period.
+-- name: loop_claim  args: name text, attempt int, lease int, holder text, key blob, serial text, not_before time, not_after time, oldest time  cols: attempt, key, pending_key, pending_serial, pending_not_before, pending_not_after, now
+UPDATE loops SET attempt = attempt + 1, lease_until = now_us() + $3,
+    holder = $4,
+    pending_key = CASE WHEN pending_not_before >= $9 THEN pending_key
+        ELSE $5 END,
+    pending_serial = CASE WHEN pending_not_before >= $9 THEN pending_serial
+        ELSE $6 END,
+    pending_not_before = CASE WHEN pending_not_before >= $9
+        THEN pending_not_before ELSE $7 END,
+    pending_not_after = CASE WHEN pending_not_before >= $9
+        THEN pending_not_after ELSE $8 END,
+    updated = now_us()
+WHERE name = $1 AND attempt = $2 AND state <> 'stopped'
+    AND next_attempt <= now_us()
+    AND (lease_until IS NULL OR lease_until <= now_us())
+RETURNING attempt, key, pending_key, pending_serial, pending_not_before,
+    pending_not_after, now_us() AS now
+
+-- name: loop_extend  args: name text, attempt int, lease int  cols: attempt
+UPDATE loops SET lease_until = now_us() + $3
+WHERE name = $1 AND attempt = $2 AND lease_until IS NOT NULL
+RETURNING attempt
+
+-- name: loop_finish  args: name text, attempt int, certificate text, serial text, not_before time, not_after time, key blob, renew_at time, next_attempt time  cols: version
+UPDATE loops SET state = 'valid', lease_until = NULL, holder = NULL,
+    failures = 0, last_success = now_us(), last_error = NULL,
+    last_error_at = NULL, certificate = $3, serial = $4, not_before = $5,
+    not_after = $6, key = $7, renew_at = $8, next_attempt = $9,
+    version = version + 1, stale = 0, pending_key = NULL,
+    pending_serial = NULL, pending_not_before = NULL,
+    pending_not_after = NULL, updated = now_us()
+WHERE name = $1 AND attempt = $2 AND lease_until IS NOT NULL
+RETURNING version
+
+-- name: loop_fail  args: name text, attempt int, failures int, next_attempt time, error text  cols: name
+UPDATE loops SET state = CASE WHEN $3 > 0 THEN 'failing' ELSE state END,
+    failures = $3, next_attempt = $4, last_error = $5,
+    last_error_at = now_us(), lease_until = NULL, holder = NULL,
+    pending_key = NULL, pending_serial = NULL, pending_not_before = NULL,
+    pending_not_after = NULL, updated = now_us()
+WHERE name = $1 AND attempt = $2 AND lease_until IS NOT NULL
+RETURNING name
+
+-- name: loop_cert_insert  args: id text, loop text, profile text, issuer text, serial text, not_before time, not_after time, der blob, chain text, spki_hash text, names text
+INSERT INTO certificates (id, loop, profile, issuer, serial, not_before,
+    not_after, der, chain, spki_hash, names, status, created)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'valid', now_us())
+
+-- ---- delivery
+
+-- A new pair is due on every node.
+-- name: loop_due_all  args: loop text
+UPDATE loop_nodes SET due = (SELECT version FROM loops WHERE name = $1),
+    next_delivery = now_us(), failures = 0
+WHERE loop = $1
+
+-- name: loops_undelivered  args: node text, count int  cols: loop
+SELECT n.loop FROM loop_nodes n JOIN loops l ON l.name = n.loop
+WHERE n.node = $1 AND n.next_delivery <= now_us() AND l.version > 0
+ORDER BY n.next_delivery LIMIT $2
+
+-- name: loop_pair  args: name text, node text  cols: version, key, not_after, serial, names, der, pem, delivered, failures, now
+SELECT l.version, l.key, l.not_after, l.serial, l.names, c.der, h.pem,
+    n.delivered, n.failures, now_us() AS now
+FROM loops l JOIN certificates c ON c.id = l.certificate
+    JOIN chains h ON h.id = c.chain
+    JOIN loop_nodes n ON n.loop = l.name AND n.node = $2
+WHERE l.name = $1 AND l.key IS NOT NULL
+
+-- A newer pair that came meanwhile stays due.
+-- name: loop_delivered  args: loop text, node text, version int  cols: delivered
+UPDATE loop_nodes SET delivered = $3, delivered_at = now_us(), failures = 0,
+    next_delivery = CASE WHEN due > $3 THEN next_delivery ELSE NULL END,
+    error = NULL
+WHERE loop = $1 AND node = $2
+RETURNING delivered
+
+-- name: loop_undelivered  args: loop text, node text, failures int, next_delivery time, error text  cols: failures
+UPDATE loop_nodes SET failures = $3, next_delivery = $4, error = $5
+WHERE loop = $1 AND node = $2
+RETURNING failures
+
+-- ---- for people
+
+-- name: loops_count  args: node text  cols: state, n, not_after
+SELECT l.state, count(*) AS n, min(l.not_after) AS not_after
+FROM loop_nodes n JOIN loops l ON l.name = n.loop
+WHERE n.node = $1 GROUP BY l.state
+
+-- name: loops_page  args: after text, count int  cols: name, source, names, profile, issuer, state, failures, next_attempt, last_success, not_after, serial, last_error
+SELECT name, source, names, profile, issuer, state, failures, next_attempt,
+    last_success, not_after, serial, last_error
+FROM loops WHERE name > $1 ORDER BY name LIMIT $2
+
+-- name: loop_get  args: name text  cols: name, source, names, profile, issuer, key_type, keep_key, state, attempt, lease_until, holder, next_attempt, failures, last_success, last_error, last_error_at, certificate, serial, not_before, not_after, renew_at, version, created
+SELECT name, source, names, profile, issuer, key_type, keep_key, state,
+    attempt, lease_until, holder, next_attempt, failures, last_success,
+    last_error, last_error_at, certificate, serial, not_before, not_after,
+    renew_at, version, created
+FROM loops WHERE name = $1
+
+-- name: loop_nodes_get  args: loop text  cols: node, target, seen, delivered, delivered_at, failures, next_delivery, error
+SELECT node, target, seen, delivered, delivered_at, failures, next_delivery,
+    error
+FROM loop_nodes WHERE loop = $1 ORDER BY node
+
+-- name: loop_renew  args: name text, round text  cols: name
+UPDATE loops SET stale = 1, next_attempt = now_us(), round = $2,
+    updated = now_us()
+WHERE name = $1 AND state <> 'stopped'
+RETURNING name
