@@ -14,10 +14,16 @@
 
 enum { POLL_SECONDS = 5, COUNT_SECONDS = 15 };
 
+/* The series of the metric; stopped loops do not count. */
+static const char *const states[] = { "new", "valid", "failing" };
+
+enum { STATES = sizeof(states) / sizeof(states[0]) };
+
 static void on_poll(void *);
 static enum step on_due(void *, const struct store_result *);
 static void on_again(void *);
 static void collect(void *);
+static void zero_states(void);
 
 uint32_t
 certloops_draw(const struct certloops *cl)
@@ -49,6 +55,7 @@ certloops_new(const struct certloops_options *o)
 	timer_init(&cl->poll, o->loop, on_poll, cl);
 	timer_init(&cl->again, o->loop, on_again, cl);
 	metrics_on_collect(collect, cl);
+	zero_states(); /* the series are there before the first count */
 	return cl;
 }
 
@@ -192,17 +199,22 @@ on_looked(void *arg, const struct store_result *r)
 }
 
 static void
+zero_states(void)
+{
+	for (size_t k = 0; k < STATES; k++)
+		metrics_child_set(metrics_child(FAMILY_loops, states[k]), 0);
+}
+
+static void
 set_gauges(struct certloops *cl, const struct store_result *r)
 {
-	static const char *const states[] = { "new", "valid", "failing" };
 	int64_t first = 0, t;
 
-	for (size_t k = 0; k < sizeof(states) / sizeof(states[0]); k++)
-		metrics_child_set(metrics_child(FAMILY_loops, states[k]), 0);
+	zero_states();
 	for (size_t i = 0; i < store_nrows(r, 1); i++) {
 		struct str state = store_get_str(r, 1, i, LOOPS_COUNT_STATE);
 
-		for (size_t k = 0; k < sizeof(states) / sizeof(states[0]); k++)
+		for (size_t k = 0; k < STATES; k++)
 			if (str_is(state, states[k]))
 				metrics_child_set(metrics_child(FAMILY_loops,
 						      states[k]),
