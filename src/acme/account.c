@@ -164,6 +164,18 @@ account_answer(void *arg, const struct store_result *r)
 	return account_reply(q, 200, &v);
 }
 
+/* RFC 8555 section 7.3.6: what it had under way comes to nothing. */
+static void
+end_orders(struct areq *q, struct batch *b)
+{
+	store_add(b, SQL_ORDERS_OF_DEACTIVATED);
+	store_str(b, q->account);
+	store_str(b,
+	    problem_json(q->arena,
+		problem_new(q->arena, PROBLEM_UNAUTHORIZED,
+		    "the account of the order was deactivated")));
+}
+
 static enum step
 account_start(struct areq *q)
 {
@@ -190,6 +202,8 @@ account_start(struct areq *q)
 			store_null(b);
 	}
 	store_require(b);
+	if (ar->deactivate)
+		end_orders(q, b);
 	if (ar->deactivate || writes)
 		audit_add(b,
 		    &(struct audit_entry){

@@ -21,6 +21,7 @@ static const struct route *const routes[] = {
 	&new_order_route.http,
 	&order_route.http,
 	&authz_route.http,
+	&new_authz_route.http,
 	&challenge_route.http,
 	&finalize_route.http,
 	&cert_route.http,
@@ -116,7 +117,7 @@ show_outcomes(const char *issuer)
 static bool
 needs_resolver(const struct conf_profile *p)
 {
-	return p->auth_mode == CONF_AUTH_CHALLENGE;
+	return p->auth_mode == CONF_AUTH_CHALLENGE || p->caa != CONF_CAA_OFF;
 }
 
 bool

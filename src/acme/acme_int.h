@@ -180,6 +180,7 @@ extern const struct acme_route directory_route, new_nonce_route;
 extern const struct acme_route new_account_route, account_route, orders_route;
 extern const struct acme_route new_order_route, order_route, authz_route,
     challenge_route;
+extern const struct acme_route new_authz_route;
 extern const struct acme_route finalize_route, cert_route, chain_route;
 extern const struct acme_route revoke_route, key_change_route;
 
@@ -277,6 +278,27 @@ struct dns *resolver_dns(const struct resolver *);
 
 /* Free those that no setup holds (any more). Not from a callback of dns. */
 void resolver_prune(struct acme *);
+
+/* ---- caa.c */
+
+/* One name; method as in validate.h. */
+struct caa_question {
+	struct str name, account;
+	bool wildcard;
+	const char *method;
+};
+
+/* Ask, for a profile whose caa is not off. */
+void caa_ask(const struct acme_setup *, const struct acme_profile *,
+    struct task *, const struct caa_question *, validate_caa_fn *fn, void *arg);
+
+/* What came of it: count, log; NULL if the profile lets it pass. */
+const struct problem *caa_judge(const struct acme_profile *, struct str name,
+    const struct problem *);
+
+/* The start of finalize: CAA where it is due, then finalize_claim. */
+enum step caa_recheck(struct areq *);
+enum step finalize_claim(struct areq *);
 
 /* ---- validation.c: from a challenge that was taken up to its outcome */
 

@@ -43,6 +43,9 @@ directory_write(struct arena *a, const struct acme_setup *s,
 		json_str(w, resources[i].member,
 		    str_printf(a, STR_FMT "%s", STR_ARG(p->base),
 			resources[i].path));
+	if (p->conf->new_authz && p->conf->auth_mode == CONF_AUTH_CHALLENGE)
+		json_str(w, "newAuthz",
+		    str_join(a, p->base, STR("/new-authz")));
 	write_meta(w, s, p);
 	json_close(w);
 	return json_text(w);

@@ -3,7 +3,8 @@
  * Finalize, RFC 8555 section 7.4.
  *
  *	check	pure: the CSR, its signature and key, the profile's key types
- *	start	the claim: one guarded statement checks owner, state, time and
+ *	caa	if the profile asks for it (caa.c)
+ *	claim	the claim: one guarded statement checks owner, state, time and
  *		names, and makes CSR, issuer and lease, and of an issuer that
  *		plans serial and validity, durable before anything is signed
  *	issue	sign and store (issue.c)
@@ -168,8 +169,8 @@ too_busy(struct areq *q)
 	return pr;
 }
 
-static enum step
-finalize_start(struct areq *q)
+enum step
+finalize_claim(struct areq *q)
 {
 	struct finalize *f = q->state;
 	const struct issuer *issuer = q->profile->issuer;
@@ -214,5 +215,5 @@ const struct acme_route finalize_route = {
 	.auth = AUTH_ACCOUNT,
 	.payload = PAYLOAD_OBJECT,
 	.check = finalize_check,
-	.start = finalize_start,
+	.start = caa_recheck,
 };

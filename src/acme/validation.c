@@ -36,6 +36,9 @@ struct validation {
 	struct task task; /* its arena holds this struct */
 	enum validation_state state;
 	struct str authz, order, account, type, value;
+	const char *method; /* type, as a constant */
+	bool is_ip, wildcard;
+	bool caa; /* CAA records were asked for */
 	int64_t attempt, started;
 	struct timer renew;
 	const struct problem *pr; /* NULL: valid */
@@ -168,10 +171,7 @@ order_error(struct validation *v)
 
 	s->type = v->pr->type;
 	s->detail = v->pr->detail;
-	s->id_type = str_find(v->value, ':') < v->value.n ||
-		pki_check_dns_name(v->value, true) != NULL ?
-	    STR("ip") :
-	    STR("dns");
+	s->id_type = v->is_ip ? STR("ip") : STR("dns");
 	s->id_value = v->value;
 	pr->subs = s;
 	pr->nsubs = 1;
@@ -185,7 +185,7 @@ put_valid(struct validation *v, struct batch *b)
 	store_str(b, v->authz);
 	store_int(b, v->attempt);
 	store_int(b, v->profile->conf->authz_lifetime);
-	store_null(b);
+	store_int(b, v->caa);
 	store_require(b);
 	if (v->order.n == 0)
 		return;
@@ -268,6 +268,16 @@ fail(struct validation *v, const char *cause)
 }
 
 static void
+on_caa(void *arg, const struct problem *pr)
+{
+	struct validation *v = arg;
+
+	v->caa = true;
+	v->pr = caa_judge(v->profile, v->value, pr);
+	store_outcome(v);
+}
+
+static void
 on_done(void *arg, const struct problem *pr)
 {
 	struct validation *v = arg;
@@ -276,7 +286,16 @@ on_done(void *arg, const struct problem *pr)
 	if (pr != NULL)
 		v->pr = problem_new(v->task.arena, pr->type, STR_FMT,
 		    STR_ARG(pr->detail));
-	store_outcome(v);
+	if (pr != NULL || v->is_ip || v->profile->conf->caa == CONF_CAA_OFF) {
+		store_outcome(v);
+		return;
+	}
+	caa_ask(v->setup, v->profile, &v->task,
+	    &(struct caa_question){ .name = v->value,
+		.wildcard = v->wildcard,
+		.account = v->account,
+		.method = v->method },
+	    on_caa, v);
 }
 
 static enum step
@@ -314,7 +333,7 @@ find_token(struct arena *a, struct str challenges, struct str type)
 /* False: the row or the configuration will not do; it has failed. */
 static bool
 fill_request(struct validation *v, struct str challenges, struct str thumbprint,
-    bool is_ip, struct validate_request *rq)
+    struct validate_request *rq)
 {
 	const struct conf_profile *c;
 
@@ -324,7 +343,7 @@ fill_request(struct validation *v, struct str challenges, struct str thumbprint,
 	}
 	rq->token = find_token(v->task.arena, challenges, v->type);
 	if (!validate_find_type(v->type, &rq->type) || rq->token.p == NULL ||
-	    (is_ip && !addr_parse(v->value, &rq->addr))) {
+	    (v->is_ip && !addr_parse(v->value, &rq->addr))) {
 		fail(v, "the stored challenge is broken");
 		return false;
 	}
@@ -333,6 +352,7 @@ fill_request(struct validation *v, struct str challenges, struct str thumbprint,
 		return false;
 	}
 	c = v->profile->conf;
+	v->method = validate_type_name(rq->type);
 	rq->name = v->value;
 	rq->key_authorization = str_join(v->task.arena, rq->token, STR("."),
 	    thumbprint);
@@ -349,12 +369,11 @@ fill_request(struct validation *v, struct str challenges, struct str thumbprint,
 }
 
 static void
-begin(struct validation *v, struct str challenges, struct str thumbprint,
-    bool is_ip)
+begin(struct validation *v, struct str challenges, struct str thumbprint)
 {
 	struct validate_request rq = { .type = VALIDATE_HTTP_01 };
 
-	if (!fill_request(v, challenges, thumbprint, is_ip, &rq))
+	if (!fill_request(v, challenges, thumbprint, &rq))
 		return;
 	FAULT("a validation before it begins");
 	if (validate_start(v->acme->validate, &v->task, &rq, on_note, on_done,
@@ -402,6 +421,8 @@ validation_start(struct acme *acme, struct str authz,
 	v->type = get(v, r, st, AUTHZ_LOAD_CHALLENGE);
 	v->value = get(v, r, st, AUTHZ_LOAD_VALUE);
 	v->attempt = store_get_int(r, st, 0, AUTHZ_LOAD_ATTEMPT);
+	v->is_ip = str_is(store_get_str(r, st, 0, AUTHZ_LOAD_TYPE), "ip");
+	v->wildcard = store_get_int(r, st, 0, AUTHZ_LOAD_WILDCARD) != 0;
 	v->profile = acme_find_profile(v->setup,
 	    store_get_str(r, st, 0, AUTHZ_LOAD_PROFILE));
 	if (acme->draining)
@@ -410,8 +431,7 @@ validation_start(struct acme *acme, struct str authz,
 		fail(v, "the profile is not configured any more");
 	else
 		begin(v, get(v, r, st, AUTHZ_LOAD_CHALLENGES),
-		    get(v, r, st, AUTHZ_LOAD_THUMBPRINT),
-		    str_is(store_get_str(r, st, 0, AUTHZ_LOAD_TYPE), "ip"));
+		    get(v, r, st, AUTHZ_LOAD_THUMBPRINT));
 }
 
 /* ---- all of them */

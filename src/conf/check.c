@@ -192,6 +192,11 @@ check_validation(struct conf_loader *l, const struct conf_profile *s)
 		    "order_lifetime: "
 		    "authorizations would expire before their order",
 		    name);
+	if (s->new_authz && s->authz_reuse == 0)
+		conf_error(l, conf_line_of(&s->at, CONF_AT_PROFILE_new_authz),
+		    "profile %s: new_authz needs authz_reuse, or no order "
+		    "would use what was authorized before",
+		    name);
 	if (s->recurse && s->resolvers.n > 0)
 		conf_error(l, conf_line_of(&s->at, CONF_AT_PROFILE_resolvers),
 		    "profile %s: recurse asks no resolvers; name one or the "
@@ -231,6 +236,11 @@ check_profile(struct conf_loader *l, const struct conf_profile *s)
 		    s->at.name.p);
 	if (s->auth_mode == CONF_AUTH_CHALLENGE)
 		check_validation(l, s);
+	if (s->caa == CONF_CAA_ENFORCE && c->caa_identities.n == 0)
+		conf_error(l, conf_line_of(&s->at, CONF_AT_PROFILE_caa),
+		    "profile %s: caa = enforce needs caa_identities, the "
+		    "names by which records can allow this CA",
+		    s->at.name.p);
 }
 
 static void

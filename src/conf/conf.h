@@ -98,6 +98,12 @@ struct conf_rate {
 
 enum conf_auth_mode { CONF_AUTH_TRUST, CONF_AUTH_CHALLENGE };
 
+enum conf_caa_mode {
+	CONF_CAA_OFF,     /* not asked for */
+	CONF_CAA_REPORT,  /* logged and counted */
+	CONF_CAA_ENFORCE, /* no certificate without permission */
+};
+
 /* Bits of conf_profile.challenges, which is never 0. */
 enum conf_challenge {
 	CONF_HTTP_01 = 1,
@@ -146,6 +152,7 @@ enum conf_loop_key {
 #define CONF_TYPE_PREFIXES struct conf_prefixes
 #define CONF_TYPE_KEY_TYPES unsigned
 #define CONF_TYPE_CHALLENGES unsigned
+#define CONF_TYPE_CAA_MODE enum conf_caa_mode
 #define CONF_TYPE_LOG_LEVEL enum conf_log_level
 #define CONF_TYPE_LOG_FORMAT enum conf_log_format
 #define CONF_TYPE_LOG_SINK enum conf_log_sink

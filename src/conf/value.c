@@ -386,6 +386,7 @@ static const char *const log_sinks[] = { "stderr", "syslog", NULL };
 static const char *const listener_kinds[] = { "acme", "status", NULL };
 static const char *const client_auths[] = { "none", "ask", "require", NULL };
 static const char *const issuer_types[] = { "local", "vault", NULL };
+static const char *const caa_modes[] = { "off", "report", "enforce", NULL };
 static const char *const auth_modes[] = { "trust_authenticated", "challenge",
 	NULL };
 static const char *const limit_backends[] = { "memory", "redis", "store",
@@ -453,6 +454,7 @@ NAMES(listener_kind);
 NAMES(client_auth);
 NAMES(issuer_type);
 NAMES(auth_mode);
+NAMES(caa_mode);
 NAMES(limit_backend);
 NAMES(on_error);
 NAMES(loop_key);
@@ -534,6 +536,7 @@ const struct conf_type_ops conf_types[CONF_TYPE_COUNT] = {
 	[CONF_PREFIXES] = { true, conf_parse_prefixes, conf_print_prefixes },
 	[CONF_KEY_TYPES] = { true, parse_key_types, print_key_types },
 	[CONF_CHALLENGES] = { true, parse_challenges, print_challenges },
+	[CONF_CAA_MODE] = { false, parse_caa_mode, print_caa_mode },
 	[CONF_LOG_LEVEL] = { false, parse_log_level, print_log_level },
 	[CONF_LOG_FORMAT] = { false, parse_log_format, print_log_format },
 	[CONF_LOG_SINK] = { false, parse_log_sink, print_log_sink },

@@ -117,6 +117,28 @@ bool validate_start(struct validate *, struct task *t,
 /* Could one more validation of this type be begun now? */
 bool validate_has_room(const struct validate *, enum validate_type);
 
+/* ---- CAA, RFC 8659 and 8657 */
+
+struct validate_caa_request {
+	struct str name; /* a DNS name, without "*."; copied, as is account */
+	bool wildcard;
+	const struct str *identities; /* by which records mean this CA */
+	size_t nidentities;
+	struct str account; /* its URL */
+	const char *method; /* "http-01", ...; "": none of them. A constant */
+	struct dns *dns;
+};
+
+/* NULL: allowed; CAA: forbidden; DNS: it cannot be found out. */
+typedef void validate_caa_fn(void *arg, const struct problem *);
+
+/*
+ * Do CAA records allow a certificate? fn is called later from the top of the
+ * loop, unless t ends first; the problem is in t's arena.
+ */
+void validate_caa(struct task *t, const struct validate_caa_request *,
+    validate_caa_fn *fn, void *arg);
+
 /* Validations begun and not over; queries on the wire. */
 unsigned validate_count(const struct validate *);
 unsigned validate_running(const struct validate *, enum validate_type);

@@ -690,3 +690,204 @@ def test_a_wrong_body_is_told_without_showing_it(client, peers):
     assert kind_of(problem) == "incorrectResponse"
     assert "secret" not in str(authz)
     assert "reading the body" in problem["detail"]
+
+
+def test_authorizing_a_name_before_ordering_it(new_server, engine, peers):
+    server = new_server(engine, profiles=peers.profile(
+        "authz_reuse = 1h\n  new_authz = yes"), limits=NO_LIMITS).start()
+    client = server.client()
+    client.register()
+    target = client.directory["newAuthz"]
+    answer = client.post(target, {"identifier": acme.dns("pre.example.org")})
+    assert answer.status == 201
+    url = answer.header("Location")
+    assert answer.json["status"] == "pending"
+    challenge = challenge_of(answer.json, "http-01")
+    peers.http.put(client, challenge["token"])
+    client.post(challenge["url"], {})
+    assert wait_authz(client, url)["status"] == "valid"
+    order = client.order(["pre.example.org"])
+    assert order["authorizations"] == [url]
+    finish(client, order)
+    for identifier, kind in ((acme.dns("*.pre.example.org"), "malformed"),
+                             (acme.dns("a..b"), "rejectedIdentifier"),
+                             ("pre.example.org", "malformed")):
+        answer = client.send(target, {"identifier": identifier})
+        assert (answer.status, answer.problem) == (400, kind)
+
+
+def test_no_new_authz_where_it_is_not_offered(client):
+    assert "newAuthz" not in client.directory
+    url = client.directory["newOrder"].replace("new-order", "new-authz")
+    answer = client.send(url, {"identifier": acme.dns("a.example.org")})
+    assert answer.status == 404
+
+
+def test_a_deactivated_account_is_authorized_for_nothing(validating, client,
+                                                         peers):
+    order, url, challenge = order_one(client, "bye.example.org")
+    peers.http.put(client, challenge["token"])
+    peers.http.wait = threading.Event()
+    try:
+        client.post(challenge["url"], {})
+        client.post(client.kid, {"status": "deactivated"})
+    finally:
+        peers.http.wait.set()
+        peers.http.wait = None
+    validating.wait_log(f"authz={url.rpartition('/')[2]}.*result=lost")
+    rows = validating.store.query(
+        "SELECT o.status, z.status FROM orders o JOIN authorizations z ON "
+        f"z.order_id = o.id WHERE z.id = '{url.rpartition('/')[2]}'")
+    assert rows == [("invalid", "pending")]
+
+
+# ---- CAA
+
+@pytest.fixture(scope="module")
+def caa_server(build, new_store, tmp_path_factory, peers):
+    daemon = servers.Certloopd(
+        build, tmp_path_factory.mktemp("caa"), store=new_store("sqlite"),
+        profiles=peers.profile("caa = enforce") + """
+profile reports {
+  issuer = local
+  auth_mode = trust_authenticated
+  open = true
+  caa = report
+  resolvers = { "%s" }
+}
+profile trusts {
+  issuer = local
+  auth_mode = trust_authenticated
+  open = true
+  caa = enforce
+  resolvers = { "%s" }
+}
+""" % (peers.dns.resolver(), peers.dns.resolver()),
+        limits=NO_LIMITS, top='caa_identities = { "ca.example.org" }')
+    daemon.start()
+    yield daemon
+    daemon.remove()
+
+
+@pytest.mark.parametrize("number, owner, records, allowed", [
+    (1, "{}", ['0 issue "ca.example.org"'], True),
+    (2, "{}", ['0 issue "other.example"'], False),
+    (3, "{}", ['0 issue ";"'], False),
+    (4, "{}", ['0 issue "other.example"', '0 issue " CA.example.org. "'],
+     True),
+    (5, "example.org", ['0 issue "other.example"'], False),
+    (6, "{}", ['0 iodef "mailto:x@example.org"'], True),
+    (7, "{}", ['0 unknown "x"', '0 issue "ca.example.org"'], True),
+    (8, "{}", ['128 unknown "x"', '0 issue "ca.example.org"'], False),
+    (9, "{}", ['0 issuewild "other.example"'], True),
+    (10, "{}", ['0 issue "ca.example.org; validationmethods=dns-01"'], False),
+    (11, "{}",
+     ['0 issue "ca.example.org; validationmethods=dns-01,http-01"'], True),
+    (12, "{}", ['0 issue "ca.example.org; accounturi=https://x/1"'], False),
+    (13, "{}", ['0 issue "ca.example.org; accounturi=ACCOUNT"'], True),
+    (14, "{}", ['0 issue "ca.example.org; broken"'], False),
+    (15, "{}", [], True),
+])
+def test_caa_records(caa_server, peers, number, owner, records, allowed):
+    client = caa_server.client()
+    client.register()
+    name = f"caa{number}.example.org"
+    owner = owner.format(name)
+    peers.dns.set(owner, "CAA",
+                  *[r.replace("ACCOUNT", client.kid) for r in records])
+    try:
+        order, url, challenge = order_one(client, name)
+        peers.http.put(client, challenge["token"])
+        client.post(challenge["url"], {})
+        authz = wait_authz(client, url)
+    finally:
+        peers.dns.clear(owner, "CAA")
+    if allowed:
+        assert authz["status"] == "valid"
+        finish(client, order)
+    else:
+        assert authz["status"] == "invalid"
+        assert kind_of(authz["challenges"][0]["error"]) == "caa"
+        assert owner in authz["challenges"][0]["error"]["detail"]
+
+
+@pytest.mark.parametrize("mode", ["servfail", "truncate", "refused"])
+def test_what_cannot_be_looked_up_permits_nothing(caa_server, peers, mode):
+    client = caa_server.client()
+    client.register()
+    name = f"caa-{mode}.example.org"
+    peers.dns.modes[name, "CAA"] = mode
+    order, url, challenge = order_one(client, name)
+    peers.http.put(client, challenge["token"])
+    client.post(challenge["url"], {})
+    authz = wait_authz(client, url, 60)
+    assert authz["status"] == "invalid"
+    assert kind_of(authz["challenges"][0]["error"]) == "dns"
+    assert "CAA" in authz["challenges"][0]["error"]["detail"]
+
+
+def test_caa_for_wildcards(caa_server, peers):
+    client = caa_server.client()
+    client.register()
+    for label, wild, allowed in (("w1", "ca.example.org", True),
+                                 ("w2", "other.example", False)):
+        name = f"{label}.example.org"
+        peers.dns.set(name, "CAA", f'0 issuewild "{wild}"',
+                      '0 issue "other.example"')
+        order, url, challenge = order_one(client, f"*.{name}", "dns-01")
+        put_txt(peers, client, name, challenge["token"])
+        client.post(challenge["url"], {})
+        authz = wait_authz(client, url)
+        assert authz["status"] == ("valid" if allowed else "invalid")
+
+
+def test_caa_is_asked_at_finalize_where_accounts_are_trusted(caa_server,
+                                                             peers):
+    peers.dns.set("trusted.example.org", "CAA", '0 issue "other.example"')
+    key = x509.new_key()
+    names = ["fine.example.org", "trusted.example.org"]
+    for profile, status in (("trusts", 403), ("reports", 200)):
+        client = caa_server.client(profile=profile)
+        client.register()
+        order = client.order(names)
+        answer = client.send(order["finalize"], {"csr": acme.b64(
+            x509.make_csr(names, key))})
+        assert answer.status == status
+        if status == 403:
+            assert answer.problem == "caa"
+            client.refresh(order)
+            assert order.status == "ready"
+    caa_server.wait_log("msg=CAA .*profile=reports.*enforced=false")
+
+
+def test_caa_is_asked_again_after_eight_hours(caa_server, peers):
+    client = caa_server.client()
+    client.register()
+    name = "later.example.org"
+    order, url, challenge = order_one(client, name)
+    peers.http.put(client, challenge["token"])
+    client.post(challenge["url"], {})
+    assert wait_authz(client, url)["status"] == "valid"
+    peers.dns.set(name, "CAA", '0 issue ";"')
+    before = len(peers.dns.asked)
+    caa_server.store.execute(
+        "UPDATE authorizations SET caa_checked = caa_checked - "
+        f"28801000000 WHERE id = '{url.rpartition('/')[2]}'")
+    answer = client.send(order["finalize"], {"csr": acme.b64(
+        x509.make_csr([name], x509.new_key()))})
+    assert (answer.status, answer.problem) == (403, "caa")
+    assert (name, "CAA") in peers.dns.asked[before:]
+    peers.dns.clear(name, "CAA")
+    finish(client, order)
+
+
+def test_caa_is_not_asked_again_before(caa_server, peers):
+    client = caa_server.client()
+    client.register()
+    name = "sooner.example.org"
+    order, url, challenge = order_one(client, name)
+    peers.http.put(client, challenge["token"])
+    client.post(challenge["url"], {})
+    assert wait_authz(client, url)["status"] == "valid"
+    peers.dns.set(name, "CAA", '0 issue ";"')
+    finish(client, order)

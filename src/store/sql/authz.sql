@@ -10,6 +10,15 @@ SELECT $1, $2, $3, $4, $5, $6, $7, $8, now_us() + $9, $10, $11, now_us(),
     CASE WHEN $8 = 'valid' THEN now_us() END
 WHERE EXISTS (SELECT 1 FROM orders WHERE id = $2)
 
+-- For no order (section 7.4.1).
+-- name: authz_insert_alone  args: id text, account text, profile text, type text, value text, lifetime int, challenges text, key_version int  cols: id
+INSERT INTO authorizations (id, order_id, account, profile, type, value,
+    wildcard, status, expires, challenges, created)
+SELECT $1, '', $2, $3, $4, $5, 0, 'pending', now_us() + $6, $7, now_us()
+WHERE EXISTS (SELECT 1 FROM accounts WHERE id = $2 AND profile = $3
+    AND status = 'valid' AND key_version = $8)
+RETURNING id
+
 -- name: authz_get  args: id text, account text, profile text, key_version int  cols: id, type, value, wildcard, status, expires, challenges, challenge, error, wait, busy, validated, order_id
 SELECT z.id, z.type, z.value, z.wildcard, CASE WHEN z.status IN ('pending',
         'valid') AND z.expires <= now_us() THEN 'expired' ELSE z.status
@@ -66,10 +75,10 @@ RETURNING id
 UPDATE authorizations SET lease = now_us() - 1
 WHERE id = $1 AND attempt = $2 AND lease IS NOT NULL
 
--- name: authz_valid  args: id text, attempt int, lifetime int, caa_checked time  cols: id
+-- name: authz_valid  args: id text, attempt int, lifetime int, caa int  cols: id
 UPDATE authorizations SET status = 'valid', lease = NULL, retry = NULL,
     error = NULL, validated = now_us(), expires = now_us() + $3,
-    caa_checked = $4
+    caa_checked = CASE WHEN $4 = 1 THEN now_us() END
 WHERE id = $1 AND attempt = $2 AND status = 'pending' AND lease IS NOT NULL
     AND expires > now_us() AND EXISTS (SELECT 1 FROM accounts
         WHERE id = authorizations.account AND status = 'valid')
@@ -99,6 +108,18 @@ RETURNING id
 UPDATE orders SET status = 'invalid', error = $2, updated = now_us()
 WHERE id = $1 AND status = 'pending'
 RETURNING id
+
+-- ---- CAA before a certificate
+
+-- name: order_authzs  args: id text, account text, profile text  cols: authzs
+SELECT authzs FROM orders
+WHERE id = $1 AND account = $2 AND profile = $3 AND status = 'ready'
+
+-- Only if it has to be asked (again).
+-- name: authz_caa  args: id text, age int  cols: value, wildcard, challenge
+SELECT value, wildcard, challenge FROM authorizations
+WHERE id = $1 AND type = 'dns'
+    AND (caa_checked IS NULL OR caa_checked < now_us() - $2)
 
 -- ---- what a dead process left
 
@@ -136,15 +157,10 @@ WHERE id = $1 AND account = $2 AND profile = $3
     AND (status = 'pending' OR status = 'valid') AND expires > now_us()
 RETURNING id
 
--- All that an account had under way.
+-- All that an account had under way. Its authorizations can come to nothing
+-- by themselves: authz_valid asks for the account.
 -- name: orders_of_deactivated  args: account text, error text  cols: id
 UPDATE orders SET status = 'invalid', error = $2, updated = now_us()
 WHERE account = $1 AND (status = 'pending' OR status = 'ready' OR
         status = 'processing') AND status <> 'processing'
-RETURNING id
-
--- name: authzs_of_deactivated  args: account text  cols: id
-UPDATE authorizations SET status = 'deactivated', lease = NULL
-WHERE account = $1 AND status = 'pending' AND order_id IN (
-    SELECT id FROM orders WHERE account = $1)
 RETURNING id

@@ -354,6 +354,12 @@ judges_how_challenges_are_validated(void **state)
 		 "insecure_zones = { a.example } }",
 	    "error: f:3: profile p: insecure_zones does nothing without "
 	    "trust_anchors\n");
+	try_bad(t, ACME "profile p { auth_mode = challenge\nnew_authz = yes }",
+	    "error: f:3: profile p: new_authz needs authz_reuse, or no order "
+	    "would use what was authorized before\n");
+	try_bad(t, ACME "profile p { caa = enforce }",
+	    "error: f:2: profile p: caa = enforce needs caa_identities, the "
+	    "names by which records can allow this CA\n");
 	try_bad(t, ACME "profile p { challenges = { http-1 } }",
 	    "error: f:2: profile p: challenges = \"http-1\": must be http-01, "
 	    "dns-01 or tls-alpn-01; did you mean http-01?\n");
