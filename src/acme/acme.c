@@ -28,6 +28,7 @@ static const struct route *const routes[] = {
 	&chain_route.http,
 	&revoke_route.http,
 	&key_change_route.http,
+	&renewal_info_route.http,
 	NULL,
 };
 
@@ -55,6 +56,7 @@ acme_new(const struct acme_options *o)
 	LIST_INIT(&acme->resolvers);
 	LIST_INIT(&acme->validating);
 	LIST_INIT(&acme->telling);
+	acme->renewals = renewals_new();
 	metrics_on_collect(collect, acme);
 	return acme;
 }
@@ -258,6 +260,7 @@ acme_free(struct acme *acme)
 	metrics_off_collect(collect, acme);
 	nonces_free(acme->nonces);
 	cache_free(acme->cache);
+	renewals_free(acme->renewals);
 	if (acme->setup != NULL)
 		drop_setup(acme->setup);
 	resolver_prune(acme);

@@ -52,6 +52,7 @@ struct issuance;
 struct resolver;
 struct validation;
 struct telling;
+struct renewals;
 
 struct acme {
 	struct loop *loop;
@@ -60,6 +61,7 @@ struct acme {
 	struct acme_setup *setup;
 	struct nonces *nonces;
 	struct cache *cache;
+	struct renewals *renewals;
 	struct http_app app;
 	LIST_HEAD(, issuance) issuing;
 	unsigned nissuing;
@@ -182,7 +184,8 @@ extern const struct acme_route new_order_route, order_route, authz_route,
     challenge_route;
 extern const struct acme_route new_authz_route;
 extern const struct acme_route finalize_route, cert_route, chain_route;
-extern const struct acme_route revoke_route, key_change_route;
+extern const struct acme_route revoke_route, key_change_route,
+    renewal_info_route;
 
 /* directory.c */
 struct str directory_write(struct arena *, const struct acme_setup *,
@@ -238,7 +241,7 @@ struct str names_text(struct arena *, const struct pki_names *);
 
 /* order.c: an order row of one of the statements that return these columns
  * in this order: id, status, identifiers, authzs, not_before, not_after,
- * expires, error, certificate. */
+ * expires, error, certificate, replaces. */
 enum step order_reply(struct areq *, unsigned status,
     const struct store_result *, unsigned stmt);
 
@@ -343,6 +346,36 @@ bool issue_is_ours(const struct acme *, struct str order, int64_t attempt);
 /* How many of them have asked an issuer or the store just now? */
 unsigned issue_at_work(const struct acme *);
 void issue_stop_all(struct acme *);
+
+/* replaces.c: orders that replace a certificate */
+struct replaces {
+	bool given;
+	struct str aki, serial;
+	struct str id; /* the one spelling, for the store */
+};
+/* Pure. No "replaces" is fine: given is false. */
+const struct problem *replaces_parse(struct areq *, struct replaces *);
+/* Add the statements that look for it; the first one finds. */
+void replaces_load(struct areq *, const struct replaces *, struct batch *);
+const struct problem *replaces_check(struct areq *, const struct replaces *,
+    const struct store_result *, const struct acme_id *, size_t);
+/* 409, when the store ends CONFLICT */
+const struct problem *replaces_conflict(struct areq *);
+
+/* ---- renewal_info.c */
+
+struct renewal_window {
+	int64_t start, end;
+};
+
+/*
+ * Where the window lies in a life, all in microseconds: so many percent from
+ * its beginning, up to half a window later by the serial, never beyond the end.
+ */
+struct renewal_window renewal_window(int64_t not_before, int64_t not_after,
+    int64_t at_percent, int64_t length_percent, struct str serial);
+struct renewals *renewals_new(void);
+void renewals_free(struct renewals *);
 
 /* ---- tell.c: issuers and revocations; the pass is acme_tell_issuers */
 void tell_stop_all(struct acme *);

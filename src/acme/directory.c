@@ -20,6 +20,11 @@ write_meta(struct json_writer *w, const struct acme_setup *s,
 		json_close(w);
 	}
 	json_bool(w, "externalAccountRequired", p->conf->eab_required);
+	/* draft-ietf-acme-profiles: the one behind this directory */
+	json_open_object(w, "profiles");
+	json_str(w, p->name.p,
+	    p->conf->description.n > 0 ? p->conf->description : p->name);
+	json_close(w);
 	json_close(w);
 }
 
@@ -35,6 +40,7 @@ directory_write(struct arena *a, const struct acme_setup *s,
 		{ "newOrder", "/new-order" },
 		{ "revokeCert", "/revoke-cert" },
 		{ "keyChange", "/key-change" },
+		{ "renewalInfo", "/renewal-info" },
 	};
 	struct json_writer *w = json_writer_new(a, ACME_REPLY_MAX);
 

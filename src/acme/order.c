@@ -2,7 +2,8 @@
 /*
  * new-order and order, RFC 8555 sections 7.1.3 and 7.4.
  *
- *	check	pure: identifiers against the profile, dates
+ *	check	pure: identifiers against the profile, dates, replaces
+ *	find	the certificate that it replaces, if it does
  *	start	one batch: take the account, insert unless an identical live
  *		order is there, read the live one
  *	answer	201 with the order
@@ -22,6 +23,7 @@ struct order_request {
 	struct str *authzs;            /* one for each identifier */
 	bool *reused;                  /* is it there already? */
 	size_t nreused;
+	struct replaces replaces;
 };
 
 /* ---- judging */
@@ -175,6 +177,26 @@ digest_ids(struct arena *a, const struct order_request *o)
 	return names_digest(a, &names);
 }
 
+/* draft-ietf-acme-profiles: a directory offers the one that it belongs to. */
+static const struct problem *
+check_profile(struct areq *q)
+{
+	const struct json *j = json_get(q->payload, "profile");
+
+	if (j == NULL || j->type == JSON_NULL)
+		return NULL;
+	if (j->type != JSON_STRING)
+		return problem_new(q->arena, PROBLEM_MALFORMED,
+		    "\"profile\" must be a string");
+	if (str_eq(j->str, q->profile->name))
+		return NULL;
+	return problem_new(q->arena, PROBLEM_INVALID_PROFILE,
+	    "this directory offers the profile \"" STR_FMT
+	    "\" only, not \"" STR_FMT
+	    "\"; each profile has a directory of its own",
+	    STR_ARG(q->profile->name), STR_ARG(str_show(q->arena, j->str, 64)));
+}
+
 static const struct problem *
 new_order_check(struct areq *q)
 {
@@ -182,11 +204,15 @@ new_order_check(struct areq *q)
 	const struct problem *pr;
 
 	q->state = o;
-	if ((pr = parse_ids(q, o)) != NULL || (pr = check_dates(q, o)) != NULL)
+	if ((pr = check_profile(q)) != NULL || (pr = parse_ids(q, o)) != NULL ||
+	    (pr = check_dates(q, o)) != NULL ||
+	    (pr = replaces_parse(q, &o->replaces)) != NULL)
 		return pr;
 	o->names = digest_ids(q->arena, o);
 	o->id = id_new(q->arena);
-	redeem_limit(q, LIMIT_NEW_ORDER, q->account);
+	/* one that replaces nothing after all is refused, so costs nothing */
+	if (!o->replaces.given || !q->profile->conf->renewal_unlimited)
+		redeem_limit(q, LIMIT_NEW_ORDER, q->account);
 	return NULL;
 }
 
@@ -249,6 +275,7 @@ insert_order(struct areq *q, struct batch *b, const struct order_request *o,
 	put_date(b, o->not_after);
 	store_int(b, order_lifetime(q->profile->conf));
 	store_int(b, q->setup->conf->limits.open_orders_per_account);
+	store_str(b, o->replaces.given ? o->replaces.id : STR_NONE);
 }
 
 static void
@@ -260,8 +287,10 @@ read_live_order(struct areq *q, struct batch *b, const struct order_request *o)
 	store_str(b, o->names);
 	put_date(b, o->not_before);
 	put_date(b, o->not_after);
+	store_str(b, o->replaces.given ? o->replaces.id : STR_NONE);
 }
 
+static enum step new_order_start(struct areq *);
 static enum step new_order_answer(void *, const struct store_result *);
 
 /* Statements 0 and 1 take the account and insert; 2 reads; then the rest. */
@@ -368,7 +397,7 @@ look_for_reusable(struct areq *q)
 }
 
 static enum step
-new_order_start(struct areq *q)
+begin_order(struct areq *q)
 {
 	struct order_request *o = q->state;
 	const struct conf_profile *c = q->profile->conf;
@@ -379,6 +408,33 @@ new_order_start(struct areq *q)
 	if (c->auth_mode == CONF_AUTH_CHALLENGE && c->authz_reuse > 0)
 		return look_for_reusable(q);
 	return store_order(q);
+}
+
+static enum step
+on_replaced(void *arg, const struct store_result *r)
+{
+	struct areq *q = arg;
+	const struct order_request *o = q->state;
+	const struct problem *pr = r->problem;
+
+	if (r->status == STORE_OK && store_nrows(r, 0) == 0 && !q->again)
+		return acme_recheck(q, new_order_start);
+	if (r->status == STORE_OK)
+		pr = replaces_check(q, &o->replaces, r, o->ids, o->nids);
+	return pr != NULL ? acme_fail(q, pr) : begin_order(q);
+}
+
+static enum step
+new_order_start(struct areq *q)
+{
+	const struct order_request *o = q->state;
+	struct batch *b;
+
+	if (!o->replaces.given)
+		return begin_order(q);
+	b = store_new_batch(q->acme->store, &q->req->task, q->account);
+	replaces_load(q, &o->replaces, b);
+	return store_send_batch(b, on_replaced, q);
 }
 
 /* One that was to be reused is no more: do without. */
@@ -430,10 +486,13 @@ static enum step
 new_order_answer(void *arg, const struct store_result *r)
 {
 	struct areq *q = arg;
+	const struct order_request *o = q->state;
 
 	if (r->status == STORE_LOST)
 		return r->failed == TAKEN ? acme_recheck(q, acme_not_found) :
 					    store_afresh(q);
+	if (r->status == STORE_CONFLICT && o->replaces.given)
+		return acme_fail(q, replaces_conflict(q));
 	if (r->status != STORE_OK)
 		return acme_fail(q, r->problem);
 	if (store_nrows(r, LIVE) == 0)
@@ -500,6 +559,10 @@ order_reply(struct areq *q, unsigned status, const struct store_result *r,
 		json_str(w, "certificate",
 		    acme_url(q->arena, q->profile, "cert",
 			store_get_str(r, st, 0, ORDER_GET_CERTIFICATE)));
+	if (!store_is_null(r, st, 0, ORDER_GET_REPLACES))
+		json_str(w, "replaces",
+		    store_get_str(r, st, 0, ORDER_GET_REPLACES));
+	json_str(w, "profile", q->profile->name);
 	json_close(w);
 	req_add_header(q->req, "Location", url);
 	if (str_is(state, "processing"))

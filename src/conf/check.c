@@ -234,6 +234,12 @@ check_profile(struct conf_loader *l, const struct conf_profile *s)
 		    "profile %s: a certificate is for servers (server_auth), "
 		    "clients (client_auth) or both",
 		    s->at.name.p);
+	if (s->renewal_at + s->renewal_window * 3 / 2 > 100)
+		conf_error(l, conf_line_of(&s->at, CONF_AT_PROFILE_renewal_at),
+		    "profile %s: the window for renewal could lie beyond the "
+		    "end: renewal_at and one and a half times renewal_window "
+		    "must be at most 100",
+		    s->at.name.p);
 	if (s->auth_mode == CONF_AUTH_CHALLENGE)
 		check_validation(l, s);
 	if (s->caa == CONF_CAA_ENFORCE && c->caa_identities.n == 0)

@@ -8,6 +8,7 @@
 
 #include "pki/ca.h"
 #include "pki/cert.h"
+#include "pki/certid.h"
 #include "pki/csr.h"
 #include "pki/key.h"
 #include "pki/name.h"

@@ -48,12 +48,12 @@ UPDATE orders SET status = 'ready', csr = NULL, issuer = NULL, serial = NULL,
 WHERE id = $1 AND attempt = $2 AND status = 'processing'
 RETURNING id
 
--- name: order_finish  args: id text, attempt int, certificate text  cols: id, status, identifiers, authzs, not_before, not_after, expires, error, certificate
+-- name: order_finish  args: id text, attempt int, certificate text  cols: id, status, identifiers, authzs, not_before, not_after, expires, error, certificate, replaces
 UPDATE orders SET status = 'valid', certificate = $3, lease = NULL,
     updated = now_us()
 WHERE id = $1 AND attempt = $2 AND status = 'processing'
 RETURNING id, status, identifiers, authzs, not_before, not_after, expires,
-    error, certificate
+    error, certificate, replaces
 
 -- name: order_fail  args: id text, attempt int, error text  cols: id
 UPDATE orders SET status = 'invalid', error = $3, lease = NULL,
