@@ -5,8 +5,7 @@
  *
  *	pass	which rows are due
  *	claim	one guarded statement a row: ours for the length of a lease
- *	tell	the issuer's work; one that keeps no books of its own (the
- *		local CA publishes what the store holds) needs to hear nothing
+ *	tell	the issuer's work; the local CA publishes what the store holds
  *	record	told, or due again later
  *
  * Two processes may tell an issuer the same, if one was slower than its lease;

@@ -72,7 +72,11 @@ enum conf_log_level {
 };
 enum conf_log_format { CONF_LOG_LOGFMT, CONF_LOG_JSON };
 enum conf_log_sink { CONF_LOG_STDERR, CONF_LOG_SYSLOG };
-enum conf_listener_kind { CONF_LISTENER_ACME, CONF_LISTENER_STATUS };
+enum conf_listener_kind {
+	CONF_LISTENER_ACME,
+	CONF_LISTENER_STATUS,
+	CONF_LISTENER_CA,
+};
 enum conf_client_auth {
 	CONF_CLIENT_NONE,    /* not asked for */
 	CONF_CLIENT_ASK,     /* may have none, but a good one if any */

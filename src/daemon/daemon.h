@@ -21,11 +21,13 @@
 #include "fetch/fetch.h"
 #include "http/http.h"
 #include "issuer/issuer.h"
+#include "jobs/crl.h"
 #include "jobs/jobs.h"
 #include "jobs/nonce_keys.h"
 #include "loop/loop.h"
 #include "ratelimit/ratelimit.h"
 #include "redis/redis.h"
+#include "responder/responder.h"
 #include "seal/seal.h"
 #include "store/store.h"
 #include "tls/tls.h"
@@ -70,6 +72,8 @@ struct daemon {
 	void (*shared)(struct daemon *); /* what follows fleet_share */
 	struct nonce_keys *nonce_keys;   /* NULL: none shared */
 	struct acme *acme;
+	struct responder *responder;
+	struct crl_job *crls;
 	struct admin *admin;
 	gid_t admin_group; /* (gid_t)-1: none */
 	struct jobs *jobs;
@@ -135,6 +139,14 @@ void issuers_drop(struct daemon *, struct issuer **fresh);
 /* What replicas must agree on; the result is of that batch. NULL: they do. */
 void issuers_put_keys(struct daemon *, struct batch *);
 const char *issuers_check_keys(struct daemon *, const struct store_result *);
+
+/* publish.c: CRLs and OCSP */
+void publish_make(struct daemon *);
+void publish_start(struct daemon *);
+void publish_stop(struct daemon *);
+/* Where something about an issuer is published; NULL: nobody said. */
+const char *publish_url(struct arena *, const struct conf *,
+    const struct conf_issuer *, const char *what);
 
 /* listen.c */
 bool daemon_make_listeners(struct daemon *, const char **why);

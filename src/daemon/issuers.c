@@ -50,9 +50,18 @@ local_options(struct arena *a, const struct daemon *d, const struct conf *c,
 		.chain_file = given ? (ci->chain.n > 0 ? ci->chain.p : NULL) :
 				      own.root,
 		.backdate = ci->backdate,
-		.ocsp_url = ci->ocsp_url.text.p,
-		.ca_issuers_url = ci->ca_issuers_url.text.p,
-		.crl_url = ci->crl_url.text.p,
+		.ocsp_url = ci->ocsp_url.text.p != NULL ?
+		    ci->ocsp_url.text.p :
+		    publish_url(a, c, ci, "ocsp"),
+		.ca_issuers_url = ci->ca_issuers_url.text.p != NULL ?
+		    ci->ca_issuers_url.text.p :
+		    publish_url(a, c, ci, "certificate"),
+		.crl_url = ci->crl_url.text.p != NULL ?
+		    ci->crl_url.text.p :
+		    publish_url(a, c, ci, "crl"),
+		.crl_interval = ci->crl_interval,
+		.crl_lifetime = ci->crl_lifetime,
+		.ocsp_lifetime = ci->ocsp ? ci->ocsp_lifetime : 0,
 	};
 }
 

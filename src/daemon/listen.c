@@ -127,7 +127,7 @@ static bool
 listen_one(struct daemon *d, const struct daemon_listener *l, const char **why)
 {
 	const struct http_app **apps = arena_array(d->arena,
-	    const struct http_app *, 3);
+	    const struct http_app *, 4);
 	struct http_listener_options o = {
 		.address = l->conf->address.text.p,
 		.tls = l->tls,
@@ -142,9 +142,13 @@ listen_one(struct daemon *d, const struct daemon_listener *l, const char **why)
 
 	if (l->conf->kind == CONF_LISTENER_STATUS) {
 		apps[0] = admin_status_app(d->admin);
+	} else if (l->conf->kind == CONF_LISTENER_CA) {
+		apps[0] = responder_http_app(d->responder);
+		apps[1] = admin_health_app(d->admin);
 	} else {
 		apps[0] = acme_http_app(d->acme);
-		apps[1] = admin_health_app(d->admin);
+		apps[1] = responder_http_app(d->responder);
+		apps[2] = admin_health_app(d->admin);
 	}
 	return http_listen(d->http, &o, d->arena, why);
 }

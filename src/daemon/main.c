@@ -240,6 +240,7 @@ free_all(struct daemon *d)
 	timer_stop(&d->drain_delay);
 	timer_stop(&d->drain);
 	http_server_free(d->http);
+	publish_stop(d);
 	jobs_stop(d->jobs);
 	certloops_free(d->loops);
 	single_stop(d);
@@ -247,6 +248,7 @@ free_all(struct daemon *d)
 	if (d->starting.arena != NULL)
 		task_end(&d->starting);
 	acme_free(d->acme);
+	responder_free(d->responder);
 	fleet_free(d);
 	admin_free(d->admin);
 	daemon_free_listeners(d);

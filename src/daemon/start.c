@@ -195,6 +195,7 @@ daemon_start(struct daemon *d, struct arena *conf_arena, const char **why)
 	if (!acme_check_conf(d->acme, d->conf, d->arena, why))
 		return false;
 	acme_configure(d->acme, conf_arena, d->conf, d->public_url);
+	publish_make(d);
 	if (!make_admin(d, why))
 		return false;
 	make_http(d);
@@ -307,6 +308,7 @@ go(struct daemon *d)
 	    &(struct jobs_intervals){ .recovery = d->conf->recovery_interval,
 		.gc = d->conf->gc_interval,
 		.limits = d->conf->limits.sweep_interval });
+	publish_start(d);
 	d->ready = true;
 	loops_start(d);
 	print_banner(d);

@@ -42,6 +42,7 @@ static void
 drain(struct daemon *d)
 {
 	timer_stop(&d->drain_delay);
+	publish_stop(d);
 	jobs_stop(d->jobs);
 	d->jobs = NULL;
 	if (d->loops != NULL)

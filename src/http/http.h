@@ -47,8 +47,9 @@ struct req {
 	const struct route *route;
 	enum req_method method;
 	struct str id;          /* request id, in the log and X-Request-Id */
-	struct str path, query; /* path percent-decoded where that is harmless;
-				 * any other escape gives 400 */
+	struct str path, query; /* path percent-decoded where that is harmless
+				 * (behind /ocsp/ all of base64 too); any
+				 * other escape gives 400 */
 	struct str params[REQ_PARAMS_MAX]; /* values of ":name" in the route */
 	struct str body;
 	struct addr peer;       /* the client, behind trusted proxies too */
@@ -94,7 +95,9 @@ enum step req_fail(struct req *, const struct problem *);
 struct route {
 	unsigned methods; /* bits of req_method; others get 405 with Allow.
 			   * REQ_GET brings REQ_HEAD along */
-	const char *path; /* "/order/:id/finalize"; appended to each prefix */
+	/* "/order/:id/finalize"; appended to each prefix. A last segment
+	 * "*name" takes the rest of the path, slashes too, as a param. */
+	const char *path;
 	const char *name; /* in logs and metrics */
 	size_t body_max;  /* 0: no body allowed */
 	enum step (*start)(struct req *);

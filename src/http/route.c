@@ -15,12 +15,14 @@ enum { SEGMENTS_MAX = 16 };
 struct path {
 	struct str segments[SEGMENTS_MAX];
 	size_t n;
+	const char *end;
 };
 
 struct entry {
 	const struct http_app *app;
 	const struct route *route; /* NULL: a prefix, to know the app by */
 	struct path pattern;       /* views of constants and of the arena */
+	bool open;                 /* the last segment is a tail: "*name" */
 	struct route_stats stats;
 };
 
@@ -37,6 +39,7 @@ static bool
 split(struct str s, struct path *out)
 {
 	out->n = 0;
+	out->end = s.p + s.n;
 	s = str_skip(s, 1); /* the leading slash */
 	for (;;) {
 		size_t slash = str_find(s, '/');
@@ -94,7 +97,9 @@ add(struct router *rt, const struct http_app *app, const struct route *route,
 	if (!split(text, &e->pattern) || e->pattern.n == SEGMENTS_MAX)
 		abort(); /* the table is ours */
 	for (size_t i = 0; i < e->pattern.n; i++)
-		params += str_starts(e->pattern.segments[i], STR(":"));
+		params += str_starts(e->pattern.segments[i], STR(":")) ||
+		    str_starts(e->pattern.segments[i], STR("*"));
+	e->open = str_starts(e->pattern.segments[e->pattern.n - 1], STR("*"));
 	assert(params <= REQ_PARAMS_MAX);
 	(void)params;
 }
@@ -129,6 +134,15 @@ router_free(struct router *rt)
 
 /* ---- finding */
 
+/* From the first byte of a segment to the end of the path. */
+static struct str
+tail_of(const struct path *path, size_t i)
+{
+	const char *p = path->segments[i].p;
+
+	return str_make(p, (size_t)(path->end - p));
+}
+
 /* Do the first n segments of path fit the pattern's? Values into params. */
 static bool
 fits(const struct path *pattern, const struct path *path, struct str *params)
@@ -141,6 +155,8 @@ fits(const struct path *pattern, const struct path *path, struct str *params)
 			if (have.n == 0)
 				return false;
 			*params++ = have;
+		} else if (want.n > 0 && want.p[0] == '*') {
+			*params++ = tail_of(path, i);
 		} else if (!str_eq(want, have)) {
 			return false;
 		}
@@ -188,7 +204,7 @@ router_find(struct router *rt, unsigned method, struct str path,
 			longest = e->pattern.n;
 			app = e->app;
 		}
-		if (e->route != NULL && e->pattern.n == p.n)
+		if (e->route != NULL && (e->pattern.n == p.n || e->open))
 			consider(e, method, params, m);
 	}
 	if (m->app == NULL)

@@ -38,9 +38,25 @@ hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The character that the escape at p stands for, if it needed none. */
+/*
+ * RFC 6960 appendix A.1 has base64 at the end of a path, with / + = escaped.
+ * Where it may begin no route parts the path any further.
+ */
 static bool
-decode(struct str s, size_t i, char *out)
+ends_in_base64(struct str before)
+{
+	for (; before.n > 0; before = str_skip(before, 1))
+		if (str_starts(before, STR("/ocsp/")))
+			return true;
+	return false;
+}
+
+/*
+ * The character that the escape at i stands for, if it needed none; before is
+ * what was decoded so far.
+ */
+static bool
+decode(struct str s, size_t i, struct str before, char *out)
 {
 	int hi, lo;
 
@@ -51,7 +67,9 @@ decode(struct str s, size_t i, char *out)
 	if (hi < 0 || lo < 0)
 		return false;
 	*out = (char)(hi << 4 | lo);
-	return is_unreserved(*out);
+	return is_unreserved(*out) ||
+	    ((*out == '/' || *out == '+' || *out == '=') &&
+		ends_in_base64(before));
 }
 
 static bool
@@ -70,8 +88,9 @@ decode_path(struct arena *a, struct str raw, struct str *out)
 	p = arena_alloc(a, raw.n);
 	for (size_t i = 0; i < raw.n; i++) {
 		if (raw.p[i] == '%') {
-			if (!decode(raw, i, &p[n++]))
+			if (!decode(raw, i, str_make(p, n), &p[n]))
 				return false;
+			n++;
 			i += 2;
 		} else if (is_path_char(raw.p[i])) {
 			p[n++] = raw.p[i];

@@ -85,7 +85,7 @@ struct issuer_ops {
 	    const struct issuer_request *, issuer_fn *fn, void *arg);
 	/*
 	 * Tell the issuer that a certificate is revoked, by the canonical text
-	 * of its serial. Optional: the local CA publishes what the store holds.
+	 * of its serial. Optional.
 	 */
 	void (*revoke)(struct issuer *, struct task *t, struct str serial,
 	    issuer_fn *fn, void *arg);
@@ -119,17 +119,35 @@ struct issuer_local_options {
 	const char *cert_file, *key_file, *chain_file; /* chain may be NULL */
 	int64_t backdate; /* usec before now that validity begins */
 	const char *ocsp_url, *ca_issuers_url, *crl_url; /* NULL: none */
+	/* what is published about its certificates; usec, 0: nothing */
+	int64_t crl_interval, crl_lifetime, ocsp_lifetime;
 };
 
 /* Read key and chain, check them. NULL: *why (in the arena) says what. */
 struct issuer *issuer_local_new(const struct issuer_local_options *,
     struct arena *, const char **why);
 
-/* Take over what a reload may change: backdate and URLs. */
+/* Take over what a reload may change: all but the files. */
 void issuer_local_set(struct issuer *, const struct issuer_local_options *);
 
 /* The CA behind a local issuer; lives as long as the issuer. */
 const struct pki_ca *issuer_local_ca(const struct issuer *);
+
+/* What is published about the certificates of a local issuer. */
+struct issuer_publishing {
+	int64_t crl_interval; /* usec; 0: no CRL */
+	int64_t crl_lifetime;
+	int64_t ocsp_lifetime; /* usec; 0: no OCSP */
+};
+struct issuer_publishing issuer_local_publishing(const struct issuer *);
+
+/*
+ * Call fn when a local issuer is told of a revocation, which the store holds
+ * by then: time to publish it. serial is its canonical text. fn starts no
+ * request and ends no task.
+ */
+typedef void issuer_revoked_fn(void *arg, struct issuer *, struct str serial);
+void issuer_local_on_revoke(struct issuer *, issuer_revoked_fn *fn, void *arg);
 
 /*
  * When a certificate that begins now would begin and end: backdated, never

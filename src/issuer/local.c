@@ -24,9 +24,12 @@ struct local {
 	struct url {
 		char text[PKI_URL_MAX + 1]; /* empty: none */
 	} ocsp_url, ca_issuers_url, crl_url;
+	struct issuer_publishing publishing;
+	issuer_revoked_fn *on_revoke; /* NULL: nobody asked */
+	void *on_revoke_arg;
 };
 
-/* A signature under way, which is to say: its answer waits in the queue. */
+/* Work under way, which is to say: its answer waits in the queue. */
 struct signing {
 	struct op op;
 	struct deferred answer;
@@ -100,20 +103,33 @@ make_certificate(struct local *l, struct arena *a,
 	return der->p != NULL ? NULL : "the signature failed";
 }
 
-static void
-local_sign(struct issuer *issuer, struct task *t,
-    const struct issuer_request *rq, issuer_fn *fn, void *arg)
+/* Its answer, to be filled in now, leaves from the top of the loop. */
+static struct signing *
+begin(struct local *l, struct task *t, issuer_fn *fn, void *arg)
 {
-	struct local *l = (struct local *)(void *)issuer;
 	struct arena *a = arena_create();
 	struct signing *s = arena_new(a, struct signing);
-	const char *why;
 
 	*s = (struct signing){ .arena = a,
 		.fn = fn,
 		.arg = arg,
 		.loop = l->loop };
 	s->op.detach = detach;
+	deferred_init(&s->answer, answer, s);
+	task_wait(t, &s->op);
+	loop_defer(l->loop, &s->answer);
+	return s;
+}
+
+static void
+local_sign(struct issuer *issuer, struct task *t,
+    const struct issuer_request *rq, issuer_fn *fn, void *arg)
+{
+	struct local *l = (struct local *)(void *)issuer;
+	struct signing *s = begin(l, t, fn, arg);
+	struct arena *a = s->arena;
+	const char *why;
+
 	s->result.chain_pem = l->ca.chain_pem;
 	s->result.chain_id = l->chain_id;
 	s->result.serial = pki_serial_text(a,
@@ -125,34 +141,35 @@ local_sign(struct issuer *issuer, struct task *t,
 		s->result.problem = problem_cause(a, PROBLEM_SERVER,
 		    "issuer %s: %s", issuer->name, why);
 	}
-	deferred_init(&s->answer, answer, s);
-	task_wait(t, &s->op);
-	loop_defer(l->loop, &s->answer);
+}
+
+/* The store holds it already; what is left is to publish it. */
+static void
+local_revoke(struct issuer *issuer, struct task *t, struct str serial,
+    issuer_fn *fn, void *arg)
+{
+	struct local *l = (struct local *)(void *)issuer;
+
+	(void)begin(l, t, fn, arg);
+	if (l->on_revoke != NULL)
+		l->on_revoke(l->on_revoke_arg, issuer, serial);
 }
 
 static void
 local_test(struct issuer *issuer, struct task *t, issuer_fn *fn, void *arg)
 {
 	struct local *l = (struct local *)(void *)issuer;
-	struct arena *a = arena_create();
-	struct signing *s = arena_new(a, struct signing);
+	struct signing *s = begin(l, t, fn, arg);
+	struct arena *a = s->arena;
 	const char *why = pki_try_ca(a, &l->ca,
 	    loop_wall(l->loop) / WHEN_SECOND);
 
-	*s = (struct signing){ .arena = a,
-		.fn = fn,
-		.arg = arg,
-		.loop = l->loop };
-	s->op.detach = detach;
 	s->result.found = "its key signs, and its certificate agrees";
 	if (why != NULL) {
 		s->result.class = ISSUER_OTHER;
 		s->result.problem = problem_cause(a, PROBLEM_SERVER,
 		    "issuer %s: %s", issuer->name, why);
 	}
-	deferred_init(&s->answer, answer, s);
-	task_wait(t, &s->op);
-	loop_defer(l->loop, &s->answer);
 }
 
 static void
@@ -169,6 +186,7 @@ static const struct issuer_ops local_ops = {
 	.plans = true,
 	.sign = local_sign,
 	.test = local_test,
+	.revoke = local_revoke,
 	.free = local_free,
 };
 
@@ -189,6 +207,31 @@ issuer_local_set(struct issuer *issuer, const struct issuer_local_options *o)
 	set_url(&l->ocsp_url, o->ocsp_url);
 	set_url(&l->ca_issuers_url, o->ca_issuers_url);
 	set_url(&l->crl_url, o->crl_url);
+	l->publishing = (struct issuer_publishing){
+		.crl_interval = o->crl_interval,
+		.crl_lifetime = o->crl_lifetime,
+		.ocsp_lifetime = o->ocsp_lifetime,
+	};
+}
+
+struct issuer_publishing
+issuer_local_publishing(const struct issuer *issuer)
+{
+	const struct local *l = (const struct local *)(const void *)issuer;
+	struct issuer_publishing p = l->publishing;
+
+	if (!pki_ca_signs_crls(&l->ca))
+		p.crl_interval = 0;
+	return p;
+}
+
+void
+issuer_local_on_revoke(struct issuer *issuer, issuer_revoked_fn *fn, void *arg)
+{
+	struct local *l = (struct local *)(void *)issuer;
+
+	l->on_revoke = fn;
+	l->on_revoke_arg = arg;
 }
 
 struct issuer *

@@ -22,20 +22,14 @@ enum {
 	CN_MAX = 64,  /* ub-common-name */
 	YEAR_GENERALIZED = 2050,
 	YEAR_MAX = 9999,
+	TIME_MAX = 24,
 	TLS_STATUS_REQUEST = 5,
 };
 
-static bool
-add_str(CBB *out, struct str s)
-{
-	return s.p != NULL && CBB_add_bytes(out, (const uint8_t *)s.p, s.n);
-}
-
 /* ---- extensions */
 
-/* Open one: what goes into *value is inside its OCTET STRING. */
-static bool
-open_ext(CBB *list, struct str oid, bool critical, CBB *ext, CBB *value)
+bool
+build_open_ext(CBB *list, struct str oid, bool critical, CBB *ext, CBB *value)
 {
 	return CBB_add_asn1(list, ext, CBS_ASN1_SEQUENCE) &&
 	    der_add(ext, CBS_ASN1_OBJECT, oid) &&
@@ -48,7 +42,7 @@ build_basic(CBB *list, bool ca, int path_len)
 {
 	CBB ext, value, seq;
 
-	return open_ext(list, STR(OID_BASIC), true, &ext, &value) &&
+	return build_open_ext(list, STR(OID_BASIC), true, &ext, &value) &&
 	    CBB_add_asn1(&value, &seq, CBS_ASN1_SEQUENCE) &&
 	    (!ca || CBB_add_asn1_bool(&seq, 1)) &&
 	    (path_len < 0 || CBB_add_asn1_uint64(&seq, (uint64_t)path_len)) &&
@@ -69,7 +63,7 @@ build_key_usage(CBB *list, unsigned usage)
 			octet |= (uint8_t)(0x80 >> bit);
 	while ((octet >> unused & 1) == 0)
 		unused++;
-	return open_ext(list, STR(OID_KEY_USAGE), true, &ext, &value) &&
+	return build_open_ext(list, STR(OID_KEY_USAGE), true, &ext, &value) &&
 	    CBB_add_asn1(&value, &bits, CBS_ASN1_BITSTRING) &&
 	    CBB_add_u8(&bits, unused) && CBB_add_u8(&bits, octet) &&
 	    CBB_flush(list);
@@ -82,7 +76,7 @@ build_eku(CBB *list, unsigned eku)
 
 	if (eku == 0 || (eku & PKI_EKU_OTHER) != 0)
 		return false;
-	return open_ext(list, STR(OID_EKU), false, &ext, &value) &&
+	return build_open_ext(list, STR(OID_EKU), false, &ext, &value) &&
 	    CBB_add_asn1(&value, &seq, CBS_ASN1_SEQUENCE) &&
 	    ((eku & PKI_EKU_SERVER) == 0 ||
 		der_add(&seq, CBS_ASN1_OBJECT, STR(OID_EKU_SERVER))) &&
@@ -107,7 +101,7 @@ build_ski(CBB *list, struct str spki)
 	    !der_get_bits(&seq, &key))
 		return false;
 	SHA256((const uint8_t *)key.p, key.n, hash);
-	return open_ext(list, STR(OID_SKI), false, &ext, &value) &&
+	return build_open_ext(list, STR(OID_SKI), false, &ext, &value) &&
 	    CBB_add_asn1_octet_string(&value, hash, SKI_LEN) && CBB_flush(list);
 }
 
@@ -116,7 +110,8 @@ build_aki(CBB *list, struct str id)
 {
 	CBB ext, value, seq;
 
-	return id.n > 0 && open_ext(list, STR(OID_AKI), false, &ext, &value) &&
+	return id.n > 0 &&
+	    build_open_ext(list, STR(OID_AKI), false, &ext, &value) &&
 	    CBB_add_asn1(&value, &seq, CBS_ASN1_SEQUENCE) &&
 	    der_add(&seq, CONTEXT(0), id) && CBB_flush(list);
 }
@@ -128,7 +123,7 @@ build_san(CBB *list, const struct pki_names *names, bool critical)
 
 	if (names->ndns + names->nips == 0 ||
 	    names->ndns + names->nips > PKI_NAMES_MAX ||
-	    !open_ext(list, STR(OID_SAN), critical, &ext, &value) ||
+	    !build_open_ext(list, STR(OID_SAN), critical, &ext, &value) ||
 	    !CBB_add_asn1(&value, &seq, CBS_ASN1_SEQUENCE))
 		return false;
 	for (size_t i = 0; i < names->ndns; i++)
@@ -158,7 +153,7 @@ build_aia(CBB *list, struct str ocsp, struct str issuers)
 
 	if (ocsp.n == 0 && issuers.n == 0)
 		return true;
-	return open_ext(list, STR(OID_AIA), false, &ext, &value) &&
+	return build_open_ext(list, STR(OID_AIA), false, &ext, &value) &&
 	    CBB_add_asn1(&value, &seq, CBS_ASN1_SEQUENCE) &&
 	    (ocsp.n == 0 || add_access(&seq, STR(OID_AIA_OCSP), ocsp)) &&
 	    (issuers.n == 0 ||
@@ -173,7 +168,7 @@ build_crl_point(CBB *list, struct str url)
 
 	if (url.n == 0)
 		return true;
-	return open_ext(list, STR(OID_CRL_POINTS), false, &ext, &value) &&
+	return build_open_ext(list, STR(OID_CRL_POINTS), false, &ext, &value) &&
 	    CBB_add_asn1(&value, &seq, CBS_ASN1_SEQUENCE) &&
 	    CBB_add_asn1(&seq, &point, CBS_ASN1_SEQUENCE) &&
 	    CBB_add_asn1(&point, &name, CONTEXT_SEQ(0)) &&
@@ -186,7 +181,8 @@ build_tls_feature(CBB *list)
 {
 	CBB ext, value, seq;
 
-	return open_ext(list, STR(OID_TLS_FEATURE), false, &ext, &value) &&
+	return build_open_ext(list, STR(OID_TLS_FEATURE), false, &ext,
+		   &value) &&
 	    CBB_add_asn1(&value, &seq, CBS_ASN1_SEQUENCE) &&
 	    CBB_add_asn1_uint64(&seq, TLS_STATUS_REQUEST) && CBB_flush(list);
 }
@@ -196,7 +192,8 @@ build_no_rev_avail(CBB *list)
 {
 	CBB ext, value;
 
-	return open_ext(list, STR(OID_NO_REV_AVAIL), false, &ext, &value) &&
+	return build_open_ext(list, STR(OID_NO_REV_AVAIL), false, &ext,
+		   &value) &&
 	    der_add(&value, CBS_ASN1_NULL, STR("")) && CBB_flush(list);
 }
 
@@ -219,23 +216,42 @@ build_name(CBB *out, struct str cn)
 	    der_add(&att, CBS_ASN1_UTF8STRING, cn) && CBB_flush(out);
 }
 
-/* UTCTime to 2049, GeneralizedTime from 2050: RFC 5280 4.1.2.5. */
-static bool
-build_time(CBB *out, int64_t at)
+/* YYYYMMDDHHMMSSZ into text; 0 if the year is out of bounds. */
+static size_t
+write_time(char text[static TIME_MAX], int64_t at, struct tm *tm)
 {
 	time_t t = (time_t)at;
-	char text[24];
-	struct tm tm;
-	size_t n;
 
-	if (gmtime_r(&t, &tm) == NULL || tm.tm_year < 70 ||
-	    tm.tm_year > YEAR_MAX - 1900)
+	if (gmtime_r(&t, tm) == NULL || tm->tm_year < 70 ||
+	    tm->tm_year > YEAR_MAX - 1900)
+		return 0;
+	return strftime(text, TIME_MAX, "%Y%m%d%H%M%SZ", tm);
+}
+
+bool
+build_time(CBB *out, int64_t at)
+{
+	char text[TIME_MAX];
+	struct tm tm;
+	size_t n = write_time(text, at, &tm);
+
+	if (n == 0)
 		return false;
-	n = strftime(text, sizeof(text), "%Y%m%d%H%M%SZ", &tm);
 	if (tm.tm_year < YEAR_GENERALIZED - 1900)
 		return der_add(out, CBS_ASN1_UTCTIME,
 		    str_make(text + 2, n - 2));
 	return der_add(out, CBS_ASN1_GENERALIZEDTIME, str_make(text, n));
+}
+
+bool
+build_generalized_time(CBB *out, int64_t at)
+{
+	char text[TIME_MAX];
+	struct tm tm;
+	size_t n = write_time(text, at, &tm);
+
+	return n > 0 &&
+	    der_add(out, CBS_ASN1_GENERALIZEDTIME, str_make(text, n));
 }
 
 /* ---- certificates */
@@ -270,10 +286,10 @@ build_tbs(struct arena *a, const struct build *b,
 	    !CBB_add_asn1(&cbb, &tbs, CBS_ASN1_SEQUENCE) ||
 	    !CBB_add_asn1(&tbs, &version, CONTEXT_SEQ(0)) ||
 	    !CBB_add_asn1_uint64(&version, VERSION_3) ||
-	    !build_serial(&tbs, b->serial) || !add_str(&tbs, b->sig_alg) ||
-	    !add_str(&tbs, b->issuer) ||
+	    !build_serial(&tbs, b->serial) || !build_str(&tbs, b->sig_alg) ||
+	    !build_str(&tbs, b->issuer) ||
 	    !build_validity(&tbs, b->not_before, b->not_after) ||
-	    !build_name(&tbs, b->cn) || !add_str(&tbs, b->spki) ||
+	    !build_name(&tbs, b->cn) || !build_str(&tbs, b->spki) ||
 	    !CBB_add_asn1(&tbs, &wrapper, CONTEXT_SEQ(3)) ||
 	    !CBB_add_asn1(&wrapper, &list, CBS_ASN1_SEQUENCE) ||
 	    !exts(&list, arg) || !CBB_flush(&cbb)) {
@@ -358,7 +374,7 @@ build_request(CBB *cbb, struct str spki, const struct pki_names *names,
 
 	return CBB_add_asn1(cbb, &info, CBS_ASN1_SEQUENCE) &&
 	    CBB_add_asn1_uint64(&info, 0) && build_name(&info, cn) &&
-	    add_str(&info, spki) &&
+	    build_str(&info, spki) &&
 	    CBB_add_asn1(&info, &atts, CONTEXT_SEQ(0)) &&
 	    CBB_add_asn1(&atts, &att, CBS_ASN1_SEQUENCE) &&
 	    der_add(&att, CBS_ASN1_OBJECT, STR(OID_EXTENSION_REQUEST)) &&

@@ -17,6 +17,22 @@ struct build {
 struct str build_tbs(struct arena *, const struct build *,
     bool (*exts)(CBB *list, const void *), const void *arg);
 
+/* Bytes as they are; false if p is NULL. */
+static inline bool
+build_str(CBB *out, struct str s)
+{
+	return s.p != NULL && CBB_add_bytes(out, (const uint8_t *)s.p, s.n);
+}
+
+/* Open an extension: what goes into *value is inside its OCTET STRING. */
+bool build_open_ext(CBB *list, struct str oid, bool critical, CBB *ext,
+    CBB *value);
+
+/* UTCTime to 2049, GeneralizedTime from 2050: RFC 5280 4.1.2.5. */
+bool build_time(CBB *, int64_t);
+/* As OCSP has it: RFC 6960 section 4.2.2.1. */
+bool build_generalized_time(CBB *, int64_t);
+
 bool build_name(CBB *, struct str cn);
 bool build_basic(CBB *list, bool ca, int path_len);
 bool build_key_usage(CBB *list, unsigned usage);

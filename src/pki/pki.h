@@ -9,9 +9,11 @@
 #include "pki/ca.h"
 #include "pki/cert.h"
 #include "pki/certid.h"
+#include "pki/crl.h"
 #include "pki/csr.h"
 #include "pki/key.h"
 #include "pki/name.h"
+#include "pki/ocsp.h"
 #include "pki/reason.h"
 
 #endif

@@ -23,6 +23,8 @@
 #define OID_KEY_USAGE "\x55\x1d\x0f"
 #define OID_SAN "\x55\x1d\x11"
 #define OID_BASIC "\x55\x1d\x13"
+#define OID_CRL_NUMBER "\x55\x1d\x14"
+#define OID_REASON "\x55\x1d\x15"
 #define OID_CRL_POINTS "\x55\x1d\x1f"
 #define OID_AKI "\x55\x1d\x23"
 #define OID_EKU "\x55\x1d\x25"
@@ -36,6 +38,8 @@
 #define OID_EKU_OCSP OID_PKIX "\x03\x09"
 #define OID_AIA_OCSP OID_PKIX "\x30\x01"
 #define OID_AIA_ISSUERS OID_PKIX "\x30\x02"
+#define OID_OCSP_BASIC OID_PKIX "\x30\x01\x01"
+#define OID_OCSP_NONCE OID_PKIX "\x30\x01\x02"
 #define OID_EXTENSION_REQUEST "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e"
 
 /* ---- der.c */

@@ -214,6 +214,22 @@ CREATE INDEX certificates_not_after ON certificates (not_after);
 -- revocations that their issuers are yet to hear of
 CREATE INDEX certificates_tell ON certificates (tell_at)
 	WHERE tell_at IS NOT NULL;
+-- the entries of CRLs, a page at a time
+CREATE INDEX certificates_revoked ON certificates (issuer, revoked_at, serial)
+	WHERE status = 'revoked';
+
+-- The newest CRL of each local issuer. Written: by whoever makes the next one,
+-- which the number guards.
+CREATE TABLE crls (
+	issuer TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	number BIGINT NOT NULL CHECK (number > 0),
+	made BIGINT NOT NULL,                -- thisUpdate
+	since BIGINT NOT NULL,               -- what expired before is left out
+	recent BIGINT NOT NULL,              -- entries of shortly before made
+	next_update BIGINT NOT NULL,
+	digest TEXT COLLATE "C" NOT NULL,    -- of der
+	der BLOB NOT NULL
+);
 
 -- Cert loops: one row a loop. Written: when it begins to be wanted or its
 -- definition changes, daily look, claim, lease renewal, outcome, stop. The

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What anybody may ask about the certificates of the local issuers:
+ *
+ *	/ca/ISSUER/crl		the CRL (RFC 5280), as the store has it
+ *	/ca/ISSUER/ocsp		OCSP (RFC 6960, 5019), by POST and by GET
+ *	/ca/ISSUER/certificate	the CA's certificate in DER
+ */
+#ifndef RESPONDER_RESPONDER_H
+#define RESPONDER_RESPONDER_H
+
+#include "http/http.h"
+#include "issuer/issuer.h"
+#include "loop/loop.h"
+#include "store/store.h"
+
+struct responder;
+
+/* Finds an issuer by its name, of whatever type; NULL if there is none. */
+typedef struct issuer *responder_find_fn(void *arg, const char *name);
+
+struct responder_options {
+	struct loop *loop;
+	struct store *store;
+	responder_find_fn *find_issuer;
+	void *arg;
+};
+
+struct responder *responder_new(const struct responder_options *);
+
+/* What listeners serve; lives as long as the responder. */
+const struct http_app *responder_http_app(const struct responder *);
+
+/*
+ * A certificate was revoked, by the canonical text of its serial: what this
+ * process says about it changes at once. Others follow when the answer that
+ * they have is half a minute old.
+ */
+void responder_forget(struct responder *, struct str serial);
+
+/* No request may be under way. NULL is fine. */
+void responder_free(struct responder *);
+
+#endif
