@@ -43,6 +43,7 @@ struct tlsalpn01 {
 	struct event ev;
 	struct timer timer;
 	bool connected;
+	bool no_13; /* see may_ask_again */
 };
 
 static void try_next(struct tlsalpn01 *);
@@ -181,12 +182,31 @@ judge(struct tlsalpn01 *t)
 
 /* ---- the handshake */
 
+/*
+ * BoringSSL wants a certificate of TLS 1.3 to have the key usage for
+ * signatures, which RFC 8737 does not ask for and some clients leave out. With
+ * TLS 1.2 it is not so strict.
+ */
+static bool
+may_ask_again(const struct tlsalpn01 *t, uint32_t e)
+{
+	return !t->no_13 && ERR_GET_LIB(e) == ERR_LIB_SSL &&
+	    ERR_GET_REASON(e) == SSL_R_KEY_USAGE_BIT_INCORRECT;
+}
+
 static void
 fail_handshake(struct tlsalpn01 *t)
 {
 	uint32_t e = ERR_peek_error();
 	int reason = ERR_GET_REASON(e);
 
+	if (may_ask_again(t, e)) {
+		t->no_13 = true;
+		t->connected = false;
+		t->at--;
+		try_next(t);
+		return;
+	}
 	if (ERR_GET_LIB(e) == ERR_LIB_SSL && reason > SSL_AD_REASON_OFFSET &&
 	    reason < SSL_AD_REASON_OFFSET + 256)
 		end(t,
@@ -258,6 +278,8 @@ begin_handshake(struct tlsalpn01 *t)
 		end(t, fail(t, PROBLEM_SERVER, "preparing", "out of memory"));
 		return;
 	}
+	if (t->no_13)
+		(void)SSL_set_max_proto_version(t->ssl, TLS1_2_VERSION);
 	shake(t);
 }
 
