@@ -7,6 +7,7 @@ import time
 
 import acme
 import challenges
+import fleet
 import pytest
 import servers
 import x509
@@ -891,3 +892,60 @@ def test_caa_is_not_asked_again_before(caa_server, peers):
     assert wait_authz(client, url)["status"] == "valid"
     peers.dns.set(name, "CAA", '0 issue ";"')
     finish(client, order)
+
+
+# ---- replicas
+
+FLEET = "recovery_interval = 1s\nlease = 5s"
+
+
+def test_another_replica_goes_on_where_one_died(replicas, peers):
+    members = replicas(profiles=peers.profile(), with_redis=False,
+                       limits=NO_LIMITS, top=FLEET)
+    client = fleet.client_of(members)
+    client.register()
+    order, url, challenge = order_one(client, "moves.example.org")
+    peers.http.put(client, challenge["token"])
+    peers.http.wait = threading.Event()
+    try:
+        client.post(challenge["url"], {})
+        series = 'certloop_validations_running{type="http-01"}'
+        busy = wait_for(lambda: [m for m in members
+                                 if m.metrics().get(series)])
+        assert len(busy) == 1
+        busy[0].kill()
+    finally:
+        peers.http.wait.set()
+        peers.http.wait = None
+    left = [m for m in members if m is not busy[0]]
+    other = fleet.client_of(left, key=client.key)
+    other.kid = client.kid
+    assert wait_authz(other, url)["status"] == "valid"
+    assert sum(m.metrics()["certloop_resumed_validations_total"]
+               for m in left) == 1
+    finish(other, order)
+
+
+def test_replicas_agree_on_one_attempt(replicas, peers):
+    members = replicas(profiles=peers.profile(), with_redis=False,
+                       limits=NO_LIMITS, top=FLEET)
+    first = fleet.client_of(members)
+    first.register()
+    twins = []
+    for member in members * 2:
+        twin = fleet.client_of([member], key=first.key)
+        twin.kid = first.kid
+        twin.nonces.append(twin.nonce())
+        twins.append(twin)
+    order, url, challenge = order_one(first, "once.example.org")
+    peers.http.put(first, challenge["token"])
+    answers = acme.at_once([
+        lambda twin=twin: twin.post(challenge["url"], {}) for twin in twins])
+    assert all(a.json["status"] in ("processing", "valid") for a in answers)
+    assert wait_authz(first, url)["status"] == "valid"
+    rows = members[0].store.query("SELECT attempt FROM authorizations "
+                                  f"WHERE id = '{url.rpartition('/')[2]}'")
+    assert rows == [("1",)]
+    path = f"/.well-known/acme-challenge/{challenge['token']}"
+    assert [p for _, p in peers.http.asked].count(path) == 1
+    finish(first, order)
