@@ -69,6 +69,9 @@ collect(void *arg)
 	if (acme->cache != NULL)
 		metrics_set(METRIC_account_cache_entries,
 		    (int64_t)cache_size(acme->cache));
+	if (acme->admission != NULL)
+		metrics_set(METRIC_admission_addresses,
+		    (int64_t)admission_size(acme->admission));
 }
 
 /* ---- configurations */
@@ -172,6 +175,18 @@ fill_profile(struct acme *acme, struct acme_setup *s, struct acme_profile *p,
 	fill_resolver(acme, s, p);
 }
 
+static void
+set_admission(struct acme *acme, const struct conf_limits *l)
+{
+	struct admission_bounds b = {
+		.share = (unsigned)l->cpu_share,
+		.requests = l->unsigned_requests_per_address.max,
+		.requests_window = l->unsigned_requests_per_address.window,
+	};
+
+	admission_set(acme->admission, &b);
+}
+
 void
 acme_configure(struct acme *acme, struct arena *a, const struct conf *conf,
     struct str public_url)
@@ -193,7 +208,9 @@ acme_configure(struct acme *acme, struct arena *a, const struct conf *conf,
 	} else {
 		acme->nonces = nonces_new(conf->nonce_lifetime);
 		acme->cache = cache_new((size_t)conf->account_cache);
+		acme->admission = admission_new(ADMISSION_ADDRESSES);
 	}
+	set_admission(acme, &conf->limits);
 	acme->setup = s;
 	resolver_prune(acme);
 }
@@ -261,6 +278,7 @@ acme_free(struct acme *acme)
 	nonces_free(acme->nonces);
 	cache_free(acme->cache);
 	renewals_free(acme->renewals);
+	admission_free(acme->admission);
 	if (acme->setup != NULL)
 		drop_setup(acme->setup);
 	resolver_prune(acme);
@@ -312,7 +330,7 @@ acme_start(struct req *req)
 		if (!id_is_valid(q->object))
 			return acme_not_found(q);
 	}
-	return q->route->auth == AUTH_NONE ? q->route->start(q) : gate_start(q);
+	return q->route->auth == AUTH_NONE ? gate_unsigned(q) : gate_start(q);
 }
 
 struct str

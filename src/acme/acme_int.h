@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 
 #include "acme/acme.h"
+#include "acme/admission.h"
 #include "acme/cache.h"
 #include "acme/nonce.h"
 #include "audit/audit.h"
@@ -62,6 +63,7 @@ struct acme {
 	struct nonces *nonces;
 	struct cache *cache;
 	struct renewals *renewals;
+	struct admission *admission;
 	struct http_app app;
 	LIST_HEAD(, issuance) issuing;
 	unsigned nissuing;
@@ -149,6 +151,12 @@ const struct acme_profile *acme_find_profile(const struct acme_setup *,
 /* "BASE/order/ID" and so on, in the arena. */
 struct str acme_url(struct arena *, const struct acme_profile *,
     const char *kind, struct str id);
+
+/* gate.c: an unsigned request, unless its address sends too many. */
+enum step gate_unsigned(struct areq *);
+
+/* gate.c: a check had one more signature to verify, of such a key. */
+void gate_charge(struct areq *, enum jws_alg);
 
 /* gate.c: the checks that every signed request passes, then its handler. */
 enum step gate_start(struct areq *);

@@ -28,6 +28,24 @@ struct finalize {
 	struct str serial;
 };
 
+/* A CSR is verified at the cost of its key, which its sender chose. One that
+ * does not parse may have cost the most. */
+static const struct problem *
+parse_csr(struct areq *q, struct finalize *f)
+{
+	static const enum jws_alg costs[] = {
+		[PKI_RSA] = JWS_RS256,
+		[PKI_P256] = JWS_ES256,
+		[PKI_P384] = JWS_ES384,
+		[PKI_P521] = JWS_ES512,
+		[PKI_ED25519] = JWS_EDDSA,
+	};
+	const struct problem *pr = pki_parse_csr(q->arena, f->der, &f->csr);
+
+	gate_charge(q, pr == NULL ? costs[f->csr.kind] : JWS_ES512);
+	return pr;
+}
+
 static const struct problem *
 finalize_check(struct areq *q)
 {
@@ -42,7 +60,7 @@ finalize_check(struct areq *q)
 	if (!b64url_decode(q->arena, text, &f->der))
 		return problem_new(q->arena, PROBLEM_BAD_CSR,
 		    "the csr is not base64url without padding");
-	if ((pr = pki_parse_csr(q->arena, f->der, &f->csr)) != NULL)
+	if ((pr = parse_csr(q, f)) != NULL)
 		return pr;
 	if (EVP_PKEY_cmp(f->csr.key, q->key) == 1)
 		return problem_new(q->arena, PROBLEM_BAD_CSR,

@@ -5,6 +5,7 @@
  *
  *	parse		content type, JWS, url, algorithm
  *	nonce opens	ours and in date, at no cost
+ *	admission	has the address used its share of processor time?
  *	account		by kid, from the cache or the store; or the key itself
  *	signature
  *	payload, check	pure
@@ -16,6 +17,7 @@
 #include <openssl/evp.h>
 
 #include "base/id.h"
+#include "base/when.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
 
@@ -87,6 +89,51 @@ check_nonce(struct areq *q)
 	    "the nonce is not one of this server, or too old");
 }
 
+static const struct problem *
+too_much(struct areq *q, int64_t wait, const char *what)
+{
+	unsigned seconds = (unsigned)((wait + WHEN_SECOND - 1) / WHEN_SECOND);
+	struct problem *pr = problem_new(q->arena, PROBLEM_RATE_LIMITED,
+	    "%s; try again in %u s", what, seconds);
+
+	pr->retry_after = seconds;
+	return pr;
+}
+
+/* The nonce stays good: to have it redeemed would cost us more. */
+static const struct problem *
+check_admission(struct areq *q)
+{
+	int64_t wait = admission_sign(q->acme->admission, q->req->peer,
+	    admission_cost(q->jws.alg), loop_mono(q->acme->loop));
+
+	if (wait == 0)
+		return NULL;
+	metrics_add(METRIC_admission_refused, 1);
+	return too_much(q, wait,
+	    "this address has used its share of the time for signatures, and "
+	    "others ask too");
+}
+
+void
+gate_charge(struct areq *q, enum jws_alg alg)
+{
+	admission_charge(q->acme->admission, q->req->peer, admission_cost(alg),
+	    loop_mono(q->acme->loop));
+}
+
+enum step
+gate_unsigned(struct areq *q)
+{
+	int64_t wait = admission_request(q->acme->admission, q->req->peer,
+	    loop_mono(q->acme->loop));
+
+	if (wait == 0)
+		return q->route->start(q);
+	metrics_add(METRIC_unsigned_refused, 1);
+	return acme_fail(q, too_much(q, wait, "too many requests"));
+}
+
 enum step
 gate_start(struct areq *q)
 {
@@ -96,7 +143,7 @@ gate_start(struct areq *q)
 	    (pr = jws_parse(q->arena, q->req->body, JWS_REQUEST, &q->jws)) !=
 		NULL ||
 	    (pr = check_url(q)) != NULL || (pr = check_key_member(q)) != NULL ||
-	    (pr = check_nonce(q)) != NULL)
+	    (pr = check_nonce(q)) != NULL || (pr = check_admission(q)) != NULL)
 		return acme_fail(q, pr);
 	return q->jws.jwk != NULL ? gate_key(q) : gate_account(q);
 }
@@ -245,6 +292,9 @@ check_signature(struct areq *q)
 {
 	if (!jws_alg_fits(q->jws.alg, q->kind))
 		return bad_fit(q, q->kind);
+	metrics_child_add(metrics_child(FAMILY_signatures,
+			      jws_alg_name(q->jws.alg)),
+	    1);
 	if (!jws_verify(&q->jws, q->key, q->kind))
 		return bad_signature(q);
 	return NULL;

@@ -38,6 +38,7 @@ read_inner(struct areq *q, struct jws *inner, struct jwk *new)
 		    "the algorithm %s of the inner JWS does not belong to its "
 		    "kind of key (%s)",
 		    jws_alg_name(inner->alg), jwk_kind_name(new->kind));
+	gate_charge(q, inner->alg);
 	if (!jws_verify(inner, new->key, new->kind))
 		return problem_new(q->arena, PROBLEM_UNAUTHORIZED,
 		    "the signature of the inner JWS does not verify under "

@@ -134,7 +134,7 @@ take_limit(struct areq *q)
 {
 	struct take t = { .limit = LIMIT_NEW_ACCOUNT };
 
-	t.key = addr_text(q->arena, q->req->peer);
+	t.key = addr_text(q->arena, addr_mask(q->req->peer, LIMIT_SITE_BITS));
 	return ratelimit_take(q->acme->options.limits, &q->req->task, &t,
 	    q->req->peer.len > 0 ? 1 : 0, NULL, on_limit, q);
 }

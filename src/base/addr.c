@@ -67,6 +67,15 @@ addr_is_loopback(struct addr a)
 	return a.len == 16 && memcmp(a.bytes, one, sizeof(one)) == 0;
 }
 
+struct addr
+addr_mask(struct addr a, unsigned bits)
+{
+	for (unsigned i = bits / 8; a.len == 16 && i < 16; i++)
+		a.bytes[i] &= i == bits / 8 ? (uint8_t)(0xff00 >> bits % 8) :
+					      (uint8_t)0;
+	return a;
+}
+
 /* Are the first bits of a and b equal? */
 static bool
 same_bits(const uint8_t *a, const uint8_t *b, unsigned bits)

@@ -38,6 +38,12 @@ struct str addr_text(struct arena *, struct addr);
 bool addr_eq(struct addr, struct addr);
 bool addr_is_loopback(struct addr);
 
+/*
+ * The network of an IPv6 address: its first bits, the others 0. Whoever has
+ * one address there has all of them. An IPv4 address stays as it is.
+ */
+struct addr addr_mask(struct addr, unsigned bits);
+
 /* "10.0.0.0/8", or an address alone for one host. Host bits must be zero. */
 bool prefix_parse(struct str, struct prefix *);
 bool prefix_has(const struct prefix *, struct addr);

@@ -51,6 +51,8 @@ enum {
 	LIMIT_MAX_MAX = 10000,
 	LIMIT_KEY_MAX = 512, /* bytes of a key */
 	LIMIT_TAKES_MAX = 128,
+	/* of an IPv6 address that registers: what one customer may have */
+	LIMIT_SITE_BITS = 48,
 };
 
 #define LIMIT_WINDOW_MIN (INT64_C(1) * 1000000)

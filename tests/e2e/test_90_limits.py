@@ -103,7 +103,7 @@ def test_a_reload_changes_a_limit(limited):
 
 
 @pytest.mark.parametrize("text, words", [
-    ("backend = memcached", "memory or redis"),
+    ("backend = memcached", "memory, redis or store"),
     ("new_orders = 5", "new_order_per_account|there is no option"),
     ("new_order_per_account = \"10001/1h\"", "10000"),
     ("new_order_per_account = \"5/500ms\"", "1s"),

@@ -319,6 +319,14 @@ addresses_have_one_form(void **state)
 	assert_true(addr_eq(a, b));
 	assert_true(addr_parse(STR("2001:DB8:0:0:0:0:0:1"), &a));
 	assert_str(addr_text(*state, a), "2001:db8::1");
+	assert_true(addr_parse(STR("2001:db8:1fff:2:3:4:5:6"), &a));
+	assert_str(addr_text(*state, addr_mask(a, 64)), "2001:db8:1fff:2::");
+	assert_str(addr_text(*state, addr_mask(a, 48)), "2001:db8:1fff::");
+	assert_str(addr_text(*state, addr_mask(a, 36)), "2001:db8:1000::");
+	assert_str(addr_text(*state, addr_mask(a, 0)), "::");
+	assert_str(addr_text(*state, addr_mask(a, 128)),
+	    "2001:db8:1fff:2:3:4:5:6");
+	assert_true(addr_eq(addr_mask(b, 0), b)); /* IPv4 stays */
 	assert_true(addr_parse(STR("127.9.9.9"), &a) && addr_is_loopback(a));
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		if (addr_parse(str_from(bad[i]), &a))
