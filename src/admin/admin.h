@@ -61,6 +61,8 @@ struct admin_hooks {
 	struct issuer *(*find_issuer)(void *arg, const char *name);
 	/* Begin the sweeps; false if they are under way here. */
 	bool (*run_gc)(void *arg);
+	/* A cert loop has become due. */
+	void (*wake_loops)(void *arg);
 };
 
 struct admin_options {

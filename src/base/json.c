@@ -59,6 +59,7 @@ arena_funcs(struct arena *a)
 
 struct reader {
 	struct arena *arena;
+	struct json_bounds bounds;
 	struct json *open[JSON_DEPTH_MAX];  /* containers not yet closed */
 	struct json **tail[JSON_DEPTH_MAX]; /* where the next child goes */
 	size_t depth, nodes;
@@ -79,7 +80,7 @@ add_node(struct reader *r, enum json_type type)
 {
 	struct json *j;
 
-	if (++r->nodes > JSON_NODES_MAX) {
+	if (++r->nodes > r->bounds.nodes) {
 		reject(r, "too many JSON values");
 		return NULL;
 	}
@@ -170,7 +171,7 @@ on_key(void *arg, const unsigned char *p, size_t n)
 
 	if (!str_is_text(name))
 		return reject(r, "a member name holds NUL or bad UTF-8");
-	if (r->open[r->depth - 1]->n >= JSON_MEMBERS_MAX)
+	if (r->open[r->depth - 1]->n >= r->bounds.members)
 		return reject(r, "too many members in a JSON object");
 	json_each(it, r->open[r->depth - 1])
 		if (str_eq(it->name, name))
@@ -264,12 +265,23 @@ has_lone_surrogate(struct str s)
 const struct json *
 json_parse(struct arena *a, struct str s, const char **why)
 {
+	static const struct json_bounds bounds = { .nodes = JSON_NODES_MAX,
+		.members = JSON_MEMBERS_MAX };
+
+	return json_parse_within(a, s, &bounds, why);
+}
+
+const struct json *
+json_parse_within(struct arena *a, struct str s,
+    const struct json_bounds *bounds, const char **why)
+{
 	struct reader *r = arena_new(a, struct reader);
 	yajl_alloc_funcs funcs = arena_funcs(a);
 	yajl_handle h;
 	bool ok;
 
 	r->arena = a;
+	r->bounds = *bounds;
 	r->why = "not valid JSON";
 	h = yajl_alloc(&callbacks, &funcs, r);
 	ok = s.n > 0 &&

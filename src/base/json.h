@@ -43,6 +43,13 @@ struct json {
  */
 const struct json *json_parse(struct arena *, struct str, const char **why);
 
+/* The same within other bounds than JSON_NODES_MAX and JSON_MEMBERS_MAX. */
+struct json_bounds {
+	size_t nodes, members;
+};
+const struct json *json_parse_within(struct arena *, struct str,
+    const struct json_bounds *, const char **why);
+
 /* The member of that name, or NULL (also if j is NULL or no object). */
 const struct json *json_get(const struct json *j, const char *name);
 

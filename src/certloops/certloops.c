@@ -9,10 +9,14 @@
 
 #include "base/id.h"
 #include "base/when.h"
+#include "deliver/deliver.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
 
 enum { POLL_SECONDS = 5, COUNT_SECONDS = 15 };
+
+/* Statements of a poll; the count is not in each. */
+enum { DUE, UNDELIVERED, COUNTED };
 
 /* The series of the metric; stopped loops do not count. */
 static const char *const states[] = { "new", "valid", "failing" };
@@ -52,6 +56,8 @@ certloops_new(const struct certloops_options *o)
 		cl->options.poll = POLL_SECONDS * WHEN_SECOND;
 	cl->holder = id_new(cl->arena);
 	LIST_INIT(&cl->attempts);
+	LIST_INIT(&cl->deliveries);
+	cl->deliver = deliver_new(o->loop);
 	timer_init(&cl->poll, o->loop, on_poll, cl);
 	timer_init(&cl->again, o->loop, on_again, cl);
 	metrics_on_collect(collect, cl);
@@ -74,15 +80,22 @@ void
 certloops_configure(struct certloops *cl, const struct conf *conf)
 {
 	cl->conf = conf;
+	served_configure(cl);
+	certloops_want(cl);
+}
+
+void
+certloops_want(struct certloops *cl)
+{
 	wanted_free(&cl->wanted);
-	cl->wanted = wanted_make(conf);
+	cl->wanted = wanted_make(cl->conf, &cl->served.hosts);
 	reconcile_start(cl);
 }
 
 unsigned
 certloops_running(const struct certloops *cl)
 {
-	return cl->nattempts;
+	return cl->nattempts + cl->ndeliveries;
 }
 
 void
@@ -101,7 +114,11 @@ certloops_free(struct certloops *cl)
 	certloops_stop(cl);
 	if (cl->is_polling)
 		task_end(&cl->polling);
+	cl->more = false;
 	attempt_stop_all(cl);
+	delivery_stop_all(cl);
+	deliver_free(cl->deliver);
+	served_stop(cl);
 	metrics_off_collect(collect, cl);
 	wanted_free(&cl->wanted);
 	arena_destroy(cl->arena);
@@ -141,6 +158,9 @@ on_poll(void *arg)
 	store_add(b, SQL_LOOPS_DUE);
 	store_str(b, cl->options.node);
 	store_int(b, LOOP_CHUNK);
+	store_add(b, SQL_LOOPS_UNDELIVERED);
+	store_str(b, cl->options.node);
+	store_int(b, 4 * LOOP_DELIVERIES_MAX);
 	if (cl->counting) {
 		store_add(b, SQL_LOOPS_COUNT);
 		store_str(b, cl->options.node);
@@ -211,15 +231,17 @@ set_gauges(struct certloops *cl, const struct store_result *r)
 	int64_t first = 0, t;
 
 	zero_states();
-	for (size_t i = 0; i < store_nrows(r, 1); i++) {
-		struct str state = store_get_str(r, 1, i, LOOPS_COUNT_STATE);
+	for (size_t i = 0; i < store_nrows(r, COUNTED); i++) {
+		struct str state = store_get_str(r, COUNTED, i,
+		    LOOPS_COUNT_STATE);
 
 		for (size_t k = 0; k < STATES; k++)
 			if (str_is(state, states[k]))
 				metrics_child_set(metrics_child(FAMILY_loops,
 						      states[k]),
-				    store_get_int(r, 1, i, LOOPS_COUNT_N));
-		t = store_get_int(r, 1, i, LOOPS_COUNT_NOT_AFTER);
+				    store_get_int(r, COUNTED, i,
+					LOOPS_COUNT_N));
+		t = store_get_int(r, COUNTED, i, LOOPS_COUNT_NOT_AFTER);
 		if (t > 0 && (first == 0 || t < first))
 			first = t;
 	}
@@ -234,6 +256,18 @@ try_loop(struct certloops *cl, const struct store_result *r, size_t i)
 		return;
 	if (cl->nattempts < LOOP_ATTEMPTS_MAX)
 		attempt_start(cl, r, 0, i);
+	else
+		cl->more = true;
+}
+
+static void
+try_delivery(struct certloops *cl, struct str name)
+{
+	if (delivery_is_running(cl, name) ||
+	    wanted_find(&cl->wanted, name) == NULL)
+		return;
+	if (cl->ndeliveries < LOOP_DELIVERIES_MAX)
+		delivery_start(cl, name);
 	else
 		cl->more = true;
 }
@@ -254,7 +288,10 @@ on_due(void *arg, const struct store_result *r)
 		cl->counted = loop_mono(cl->loop);
 		set_gauges(cl, r);
 	}
-	for (size_t i = 0; i < store_nrows(r, 0) && !cl->stopped; i++) {
+	for (size_t i = 0; i < store_nrows(r, UNDELIVERED) && !cl->stopped; i++)
+		try_delivery(cl,
+		    store_get_str(r, UNDELIVERED, i, LOOPS_UNDELIVERED_LOOP));
+	for (size_t i = 0; i < store_nrows(r, DUE) && !cl->stopped; i++) {
 		if (!is_fresh(r, i)) {
 			try_loop(cl, r, i);
 			continue;

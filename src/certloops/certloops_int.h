@@ -8,6 +8,7 @@
 #include "audit/audit.h"
 #include "certloops/certloops.h"
 #include "certloops/schedule.h"
+#include "certloops/serve.h"
 #include "pki/pki.h"
 
 enum {
@@ -45,8 +46,23 @@ struct wanted_set {
 };
 
 struct attempt;
+struct deliver;
 struct delivery;
-struct serve;
+struct watch;
+
+/* served.c: the names of the serve config */
+struct served {
+	char *path; /* NULL: none is configured */
+	struct watch *watch;
+	struct arena *arena; /* of hosts */
+	struct serve_hosts hosts;
+	bool known;       /* a good file was seen, or the store has told */
+	uint8_t told[32]; /* hash of what was wrong when it was last logged */
+	bool is_loading;
+	struct task loading;
+	struct serve_hosts found;
+	struct str after;
+};
 
 struct certloops {
 	struct loop *loop;
@@ -76,13 +92,21 @@ struct certloops {
 	/* attempt.c */
 	LIST_HEAD(, attempt) attempts;
 	unsigned nattempts;
+	/* delivery.c */
+	struct deliver *deliver;
+	LIST_HEAD(, delivery) deliveries;
+	unsigned ndeliveries;
+	struct served served;
 };
 
 /* certloops.c */
 uint32_t certloops_draw(const struct certloops *);
 
+/* The sources may say something else now: make the set anew, reconcile. */
+void certloops_want(struct certloops *);
+
 /* wanted.c */
-struct wanted_set wanted_make(const struct conf *);
+struct wanted_set wanted_make(const struct conf *, const struct serve_hosts *);
 void wanted_free(struct wanted_set *);
 const struct wanted *wanted_find(const struct wanted_set *, struct str name);
 /* The names of a loop from their text; false if that is not ours. */
@@ -94,6 +118,18 @@ bool wanted_key_kind(struct str name, enum pki_key_kind *);
 /* reconcile.c: make the store know what this node wants */
 void reconcile_start(struct certloops *);
 void reconcile_stop(struct certloops *);
+
+/* delivery.c */
+void delivery_start(struct certloops *, struct str name);
+bool delivery_is_running(const struct certloops *, struct str name);
+void delivery_stop_all(struct certloops *);
+
+/* served.c */
+/* Follow the file that the configuration names now, if any. */
+void served_configure(struct certloops *);
+/* No good file was seen yet: ask the store for the names of before. */
+void served_load(struct certloops *);
+void served_stop(struct certloops *);
 
 /* attempt.c */
 /* Row `i` of loops_due in statement `stmt`. */

@@ -39,8 +39,10 @@ end_round(struct certloops *cl, const struct store_result *failed)
 	task_end(&cl->reconcile);
 	timer_start(&cl->again,
 	    (failed != NULL ? AGAIN_SECONDS : HOURLY_SECONDS) * WHEN_SECOND);
-	if (failed == NULL)
+	if (failed == NULL) {
+		served_load(cl);
 		certloops_wake(cl);
+	}
 }
 
 void
@@ -146,7 +148,10 @@ drop_some(struct certloops *cl)
 	store_add(b, SQL_LOOPS_UNWANTED);
 	store_str(b, cl->options.node);
 	store_str(b, cl->round);
-	store_str(b, STR(""));
+	/* names of before stay until the serve config has been good once */
+	store_str(b,
+	    cl->served.path != NULL && !cl->served.known ? STR("serve") :
+							   STR(""));
 	store_int(b, LOOP_CHUNK);
 	store_add(b, SQL_LOOPS_FORSAKEN);
 	store_int(b, LOOP_CHUNK);

@@ -151,6 +151,28 @@ from_conf(struct arena *a, const struct conf_loop *c)
 	return w;
 }
 
+/* The loop of a host of the serve config; its profile was checked. */
+static struct wanted
+from_host(struct arena *a, const struct conf *c, struct str host)
+{
+	const struct conf_profile *p = conf_find_profile(c, c->serve_profile);
+	struct wanted w = {
+		.name = str_join(a, STR("serve:"), host),
+		.source = "serve",
+		.names = str_dup(a, host),
+		.profile = str_dup(a, c->serve_profile),
+		.issuer = p != NULL ? str_dup(a, p->issuer) : STR(""),
+		.key_type = c->serve_key_type,
+		.folder = str_join(a, c->serve_folder, STR("/"), host),
+		.mode = 0600,
+		.hook = copy_list(a, &c->serve_hook),
+		.hook_timeout = c->serve_hook_timeout,
+	};
+
+	w.target = target_text(a, &w);
+	return w;
+}
+
 static int
 compare(const void *a, const void *b)
 {
@@ -160,13 +182,15 @@ compare(const void *a, const void *b)
 }
 
 struct wanted_set
-wanted_make(const struct conf *c)
+wanted_make(const struct conf *c, const struct serve_hosts *hosts)
 {
 	struct wanted_set s = { .arena = arena_create() };
 
-	s.v = arena_array(s.arena, struct wanted, c->nloops + 1);
+	s.v = arena_array(s.arena, struct wanted, c->nloops + hosts->n + 1);
 	for (size_t i = 0; i < c->nloops; i++)
 		s.v[s.n++] = from_conf(s.arena, &c->loops[i]);
+	for (size_t i = 0; i < hosts->n; i++)
+		s.v[s.n++] = from_host(s.arena, c, hosts->v[i]);
 	qsort(s.v, s.n, sizeof(*s.v), compare);
 	return s;
 }

@@ -77,6 +77,8 @@ extern const struct command cert_list_command, cert_show_command,
     cert_revoke_command;
 extern const struct command issuer_list_command, issuer_show_command,
     issuer_test_command;
+extern const struct command loop_list_command, loop_show_command,
+    loop_renew_command;
 extern const struct command limit_show_command, limit_reset_command,
     gc_run_command, db_status_command;
 

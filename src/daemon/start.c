@@ -109,6 +109,15 @@ hook_run_gc(void *arg)
 	return d->jobs != NULL && jobs_run_gc(d->jobs);
 }
 
+static void
+hook_wake_loops(void *arg)
+{
+	const struct daemon *d = arg;
+
+	if (d->loops != NULL)
+		certloops_wake(d->loops);
+}
+
 /* ---- start */
 
 static void
@@ -160,7 +169,8 @@ make_admin(struct daemon *d, const char **why)
 		    .reload = daemon_reload,
 		    .find_issuer = daemon_find_issuer,
 		    .revoke = hook_revoke,
-		    .run_gc = hook_run_gc } };
+		    .run_gc = hook_run_gc,
+		    .wake_loops = hook_wake_loops } };
 
 	if (!daemon_find_admin_group(d, why))
 		return false;

@@ -199,10 +199,18 @@ SELECT l.state, count(*) AS n, min(l.not_after) AS not_after
 FROM loop_nodes n JOIN loops l ON l.name = n.loop
 WHERE n.node = $1 GROUP BY l.state
 
--- name: loops_page  args: after text, count int  cols: name, source, names, profile, issuer, state, failures, next_attempt, last_success, not_after, serial, last_error
-SELECT name, source, names, profile, issuer, state, failures, next_attempt,
-    last_success, not_after, serial, last_error
-FROM loops WHERE name > $1 ORDER BY name LIMIT $2
+-- name: admin_loops  args: id text, scan int, count int, state text  cols: stop_key, stop_id, stop_n, k, id, source, names, state, failures, next_attempt, not_after, last_error
+WITH scan AS (SELECT name FROM loops WHERE name > $1 ORDER BY name LIMIT $2),
+stop AS (SELECT name, (SELECT count(*) FROM scan) AS n FROM scan
+    ORDER BY name DESC LIMIT 1)
+SELECT CAST(0 AS BIGINT) AS stop_key, stop.name AS stop_id,
+    stop.n AS stop_n, CAST(0 AS BIGINT) AS k, x.name AS id, x.source,
+    x.names, x.state, x.failures, x.next_attempt, x.not_after, x.last_error
+FROM stop LEFT JOIN (SELECT l.name, l.source, l.names, l.state, l.failures,
+        l.next_attempt, l.not_after, l.last_error
+    FROM scan JOIN loops l ON l.name = scan.name
+    WHERE $4 IS NULL OR l.state = $4) x ON 1 = 1
+ORDER BY x.name LIMIT $3
 
 -- name: loop_get  args: name text  cols: name, source, names, profile, issuer, key_type, keep_key, state, attempt, lease_until, holder, next_attempt, failures, last_success, last_error, last_error_at, certificate, serial, not_before, not_after, renew_at, version, created
 SELECT name, source, names, profile, issuer, key_type, keep_key, state,
