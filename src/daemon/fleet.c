@@ -56,6 +56,7 @@ make_redis(struct daemon *d, const char **why)
 		.user = c->user,
 		.database = (unsigned)c->database,
 		.prefix = c->prefix,
+		.late = c->deadline,
 	};
 
 	if (c->address.n == 0)

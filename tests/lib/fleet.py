@@ -174,7 +174,7 @@ class Replica(servers.Certloopd):
             f"\n  backend = {backend}\n"
         if redis is not None:
             options["extra"] = options.get("extra", "") + \
-                f'\nredis {{ address = "{redis.address}" }}\n'
+                f'\nredis {{ address = "{redis.address}"\n deadline = 1s }}\n'
         if proxied:
             options["acme_options"] = (
                 "tls = false\n  proxy = true\n"
