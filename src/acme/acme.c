@@ -224,6 +224,18 @@ acme_share_nonces(struct acme *acme, const struct nonce_key *keys, size_t n,
 		redeem_learn_epoch(acme);
 }
 
+struct str
+acme_write_nonces(const struct acme *acme, struct arena *a)
+{
+	return nonces_write(acme->nonces, a);
+}
+
+bool
+acme_read_nonces(struct acme *acme, struct str text)
+{
+	return nonces_read(acme->nonces, text);
+}
+
 const struct http_app *
 acme_http_app(const struct acme *acme)
 {

@@ -46,6 +46,11 @@ void acme_configure(struct acme *, struct arena *, const struct conf *conf,
 void acme_share_nonces(struct acme *, const struct nonce_key *keys, size_t n,
     size_t sealer);
 
+/* What this process alone knows of nonces: see nonces_write. Once configured,
+ * before anything is served. */
+struct str acme_write_nonces(const struct acme *, struct arena *);
+bool acme_read_nonces(struct acme *, struct str);
+
 /* What listeners serve; lives as long as the acme object. */
 const struct http_app *acme_http_app(const struct acme *);
 

@@ -30,6 +30,7 @@ struct slot {
 struct nonces {
 	struct seal_box *boxes[NONCE_KEYS_MAX];
 	size_t nboxes, sealer; /* all open, one seals */
+	struct seal_key key;   /* of the box of this process alone */
 	uint64_t boot;         /* our boot id */
 	uint64_t next;         /* sequence number of the next nonce */
 	uint64_t floor;        /* page number of the oldest page kept */
@@ -56,14 +57,12 @@ struct nonces *
 nonces_new(int64_t lifetime)
 {
 	struct nonces *n = calloc(1, sizeof(*n));
-	struct seal_key key;
 
 	if (n == NULL)
 		abort();
-	seal_key_init(&key);
-	n->boxes[0] = seal_box_new(&key, 0);
+	seal_key_init(&n->key);
+	n->boxes[0] = seal_box_new(&n->key, 0);
 	n->nboxes = 1;
-	seal_key_wipe(&key);
 	id_random(&n->boot, sizeof(n->boot));
 	n->lifetime = lifetime;
 	return n;
@@ -85,6 +84,7 @@ nonces_free(struct nonces *n)
 	for (size_t i = 0; i < NONCE_PAGES; i++)
 		free(n->ring[i].page);
 	drop_boxes(n);
+	seal_key_wipe(&n->key);
 	free(n);
 }
 
@@ -226,5 +226,88 @@ nonce_redeem(struct nonces *n, const struct nonce *nonce)
 		return false;
 	*word |= mask;
 	metrics_add(METRIC_nonces_redeemed, 1);
+	return true;
+}
+
+/* ---- going on in another process */
+
+/* What is written: this, then a struct kept for each slot of the range. */
+struct state {
+	char magic[8];
+	uint64_t size; /* of all of it */
+	struct seal_key key;
+	uint64_t boot, next, floor;
+};
+
+struct kept {
+	int64_t newest;
+	struct page page; /* zeros if there is none */
+};
+
+static const char magic[8] = "nonces1";
+
+static uint64_t
+pages_of(const struct state *s)
+{
+	return (s->next + NONCE_PAGE - 1) / NONCE_PAGE - s->floor;
+}
+
+struct str
+nonces_write(const struct nonces *n, struct arena *a)
+{
+	struct state s = { .key = n->key,
+		.boot = n->boot,
+		.next = n->next,
+		.floor = n->floor };
+	uint64_t count = pages_of(&s);
+	char *p;
+
+	s.size = sizeof(s) + count * sizeof(struct kept);
+	memcpy(s.magic, magic, sizeof(magic));
+	p = arena_alloc(a, s.size);
+	memcpy(p, &s, sizeof(s));
+	for (uint64_t i = 0; i < count; i++) {
+		const struct slot
+		    *slot = &n->ring[(n->floor + i) % NONCE_PAGES];
+		struct kept k = { .newest = slot->newest };
+
+		if (slot->page != NULL)
+			k.page = *slot->page;
+		memcpy(p + sizeof(s) + i * sizeof(k), &k, sizeof(k));
+	}
+	return str_make(p, s.size);
+}
+
+bool
+nonces_read(struct nonces *n, struct str text)
+{
+	struct state s;
+	struct kept k;
+
+	assert(n->next == 0);
+	if (text.n < sizeof(s))
+		return false;
+	memcpy(&s, text.p, sizeof(s));
+	if (memcmp(s.magic, magic, sizeof(magic)) != 0 || s.size != text.n ||
+	    s.floor > s.next / NONCE_PAGE || pages_of(&s) > NONCE_PAGES ||
+	    s.size != sizeof(s) + pages_of(&s) * sizeof(k))
+		return false;
+	drop_boxes(n);
+	n->key = s.key;
+	n->boxes[n->nboxes++] = seal_box_new(&s.key, 0);
+	n->sealer = 0;
+	n->boot = s.boot;
+	n->next = s.next;
+	n->floor = s.floor;
+	for (uint64_t i = 0; i < pages_of(&s); i++) {
+		struct slot *slot = &n->ring[(s.floor + i) % NONCE_PAGES];
+
+		memcpy(&k, text.p + sizeof(s) + i * sizeof(k), sizeof(k));
+		slot->newest = k.newest;
+		if ((slot->page = malloc(sizeof(k.page))) == NULL)
+			abort();
+		*slot->page = k.page;
+	}
+	seal_key_wipe(&s.key);
 	return true;
 }

@@ -68,6 +68,15 @@ void nonces_share(struct nonces *, const struct nonce_key *keys, size_t n,
     size_t sealer);
 
 /*
+ * All that the redeemer "process" knows, so that another process can go on in
+ * its place: to be kept secret, and used by one process only. nonces_read
+ * takes it into nonces that have minted nothing yet; false if it is of another
+ * build, and nothing has changed then.
+ */
+struct str nonces_write(const struct nonces *, struct arena *);
+bool nonces_read(struct nonces *, struct str);
+
+/*
  * A fresh nonce, text in the arena. epoch names the shared redeemer (of
  * NONCE_EPOCH_LEN letters); it is ignored for NONCE_PROCESS.
  */

@@ -44,6 +44,7 @@ enum daemon_exit {
 
 struct daemon_options {
 	const char *config; /* NULL: none, the embedded default */
+	bool take_over;
 };
 
 struct daemon_listener {
@@ -52,8 +53,20 @@ struct daemon_listener {
 	bool self;              /* its certificate is made by ourselves */
 };
 
+enum { SOCKETS_MAX = 128 };
+
+struct given_socket {
+	int fd;             /* 0: taken */
+	struct str address; /* as the process before had it configured; p is
+			     * NULL if a service manager passed it */
+	struct str name;    /* that the service manager gave it */
+};
+
+struct handover;
+struct lent;
 struct selfcert;
 struct single;
+struct takeover;
 
 struct daemon {
 	struct arena *arena; /* as long as the process */
@@ -84,6 +97,10 @@ struct daemon {
 	struct task starting; /* batches of the start */
 	unsigned waiting;     /* answers that the start waits for */
 	struct single *single;
+	struct given_socket given[SOCKETS_MAX];
+	size_t ngiven;
+	struct takeover *takeover;       /* NULL: nobody was before us */
+	struct handover *handover;       /* NULL: nobody comes after us */
 	LIST_HEAD(, selfcert) selfcerts; /* being made */
 	struct timer renew;              /* our own certificate */
 	struct timer drain_delay;
@@ -107,6 +124,9 @@ bool ca_exists(const struct ca_paths *);
 /* start.c */
 /* conf_arena holds the configuration and becomes acme's. */
 bool daemon_start(struct daemon *, struct arena *conf_arena, const char **why);
+/* Schema and reachability of the store; blocks. */
+bool daemon_prepare_store(struct arena *, const struct conf *,
+    enum store_migrate, const char **why);
 void daemon_fail(struct daemon *, enum daemon_exit, const char *what,
     const char *why);
 
@@ -115,6 +135,36 @@ void stop_init(struct daemon *);
 /* Not ready, drain_delay, drain, end. A second call ends the delay. */
 void daemon_stop(struct daemon *);
 extern const struct admin_route *const daemon_routes[];
+/* The next process has our sockets: drain, end. */
+void daemon_give_way(struct daemon *);
+
+/* handover.c: to the next process */
+extern const struct admin_route take_over_route;
+void handover_stop(struct daemon *);
+/* Is the store lent? Then, when all else is freed, wait until the next one is
+ * ready, or start anew. Returns in the first case only. */
+struct lent *handover_lend(struct daemon *);
+void handover_wait(struct lent *);
+
+/* takeover.c: from the process before; all of it blocks */
+bool takeover_begin(struct daemon *, const char **why);
+bool takeover_get_store(struct daemon *, const char **why);
+void takeover_read_nonces(struct daemon *);
+void takeover_done(struct daemon *);
+
+/* sockets.c: listening sockets that were given to us. address may be
+ * STR_NONE: a service manager's. */
+void sockets_add(struct daemon *, int fd, struct str address, struct str name);
+void sockets_from_environment(struct daemon *);
+/* For a listener; 0: none fits. *shared: who gave it keeps it. */
+int sockets_take(struct daemon *, const char *address, struct str name,
+    bool *shared);
+void sockets_close_rest(struct daemon *);
+
+/* notify.c: what a service manager wants to know */
+void notify_ready(const struct daemon *);
+void notify_reloading(void);
+void notify_stopping(void);
 
 /* outbound.c: dns and fetch */
 bool outbound_make(struct daemon *, const char **why);
@@ -164,6 +214,8 @@ void selfcert_stop(struct daemon *);
 /* single.c: done(d) once this process may work on the store. */
 void single_start(struct daemon *, void (*done)(struct daemon *));
 void single_stop(struct daemon *);
+/* Let others work on it; done(d) when they may. */
+void single_end(struct daemon *, void (*done)(struct daemon *));
 
 /* fleet.c: limits and secrets that replicas share */
 bool fleet_make(struct daemon *, const char **why);

@@ -120,6 +120,7 @@ listen_admin(struct daemon *d, const char **why)
 	};
 
 	apps[0] = admin_api_app(d->admin);
+	o.fd = sockets_take(d, o.address, STR("admin"), &o.shared);
 	return http_listen(d->http, &o, d->arena, why) && give_to_group(d, why);
 }
 
@@ -150,6 +151,7 @@ listen_one(struct daemon *d, const struct daemon_listener *l, const char **why)
 		apps[1] = responder_http_app(d->responder);
 		apps[2] = admin_health_app(d->admin);
 	}
+	o.fd = sockets_take(d, o.address, l->conf->at.name, &o.shared);
 	return http_listen(d->http, &o, d->arena, why);
 }
 
@@ -159,7 +161,10 @@ daemon_listen(struct daemon *d, const char **why)
 	for (size_t i = 0; i < d->nlisteners; i++)
 		if (!listen_one(d, &d->listeners[i], why))
 			return false;
-	return listen_admin(d, why);
+	if (!listen_admin(d, why))
+		return false;
+	sockets_close_rest(d);
+	return true;
 }
 
 /* The i-th listener in another configuration that has the same ones. */

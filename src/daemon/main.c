@@ -19,13 +19,15 @@
 enum mode { MODE_RUN, MODE_TEST, MODE_MIGRATE, MODE_INIT_CA };
 
 static const char usage_text[] =
-    "usage: certloopd [-c FILE] [-t | --migrate | --init-ca]\n"
+    "usage: certloopd [-c FILE] [-t | --migrate | --init-ca | --take-over]\n"
     "       certloopd -h | -V\n"
     "  -c, --config FILE  the configuration; without it SQLite and a CA of\n"
     "                     its own in ./certloop-data, on loopback\n"
     "  -t, --test         check the configuration and stop\n"
     "      --migrate      bring the schema of the store up to date and stop\n"
     "      --init-ca      make a root and an issuing CA and stop\n"
+    "      --take-over    take the place of the one that runs, without a\n"
+    "                     refused connection\n"
     "  -h, --help         say this\n"
     "  -V, --version      say the version\n";
 
@@ -34,6 +36,7 @@ static const struct option long_options[] = {
 	{ "test", no_argument, NULL, 't' },
 	{ "migrate", no_argument, NULL, 'm' },
 	{ "init-ca", no_argument, NULL, 'i' },
+	{ "take-over", no_argument, NULL, 'o' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -76,6 +79,9 @@ parse_options(int argc, char **argv, struct daemon_options *o)
 			break;
 		case 'i':
 			mode = MODE_INIT_CA;
+			break;
+		case 'o':
+			o->take_over = true;
 			break;
 		case 'h':
 			fputs(usage_text, stdout);
@@ -176,14 +182,9 @@ ensure_ca(struct arena *a, const struct conf *c)
 static void
 prepare_store(struct arena *a, const struct conf *c, enum store_migrate how)
 {
-	struct store_options o = { .url = c->store.url.p,
-		.connections = (unsigned)c->store.connections,
-		.read_connections = (unsigned)c->store.read_connections,
-		.queue_max = (unsigned)c->store.queue,
-		.deadline = c->store.deadline };
 	const char *why;
 
-	if (!store_prepare(a, &o, how, &why))
+	if (!daemon_prepare_store(a, c, how, &why))
 		die(EXIT_STORE, "cannot use the store", why);
 }
 
@@ -239,6 +240,7 @@ free_all(struct daemon *d)
 	timer_stop(&d->flush_timer);
 	timer_stop(&d->drain_delay);
 	timer_stop(&d->drain);
+	handover_stop(d);
 	http_server_free(d->http);
 	publish_stop(d);
 	jobs_stop(d->jobs);
@@ -266,6 +268,7 @@ static int
 run(struct daemon *d, struct arena *conf_arena)
 {
 	const char *why = "";
+	struct lent *lent;
 	int code;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -282,8 +285,12 @@ run(struct daemon *d, struct arena *conf_arena)
 	log_buffer(true);
 	loop_run(d->loop);
 	code = (int)d->exit;
-	log_info("stopped");
+	lent = handover_lend(d);
+	if (lent == NULL)
+		log_info("stopped");
 	free_all(d);
+	if (lent != NULL)
+		handover_wait(lent);
 	log_flush();
 	return code;
 }
@@ -294,6 +301,7 @@ main(int argc, char **argv)
 	struct daemon d = { .arena = arena_create() };
 	struct arena *conf_arena = arena_create();
 	enum mode mode = parse_options(argc, argv, &d.options);
+	const char *why;
 
 	umask(077);
 	check_clock();
@@ -318,7 +326,13 @@ main(int argc, char **argv)
 		.sink = (enum log_sink)d.conf->log_sink,
 		.name = "certloopd" });
 	ensure_ca(d.arena, d.conf);
-	prepare_store(d.arena, d.conf,
-	    d.conf->auto_migrate ? STORE_MIGRATE : STORE_CHECK_ONLY);
+	sockets_from_environment(&d);
+	if (d.options.take_over) {
+		if (!takeover_begin(&d, &why))
+			die(EXIT_FAILED, "cannot take over", why);
+	} else {
+		prepare_store(d.arena, d.conf,
+		    d.conf->auto_migrate ? STORE_MIGRATE : STORE_CHECK_ONLY);
+	}
 	return run(&d, conf_arena);
 }

@@ -209,6 +209,37 @@ single_stop(struct daemon *d)
 	timer_stop(&d->single->timer);
 	if (d->single->task.arena != NULL)
 		task_end(&d->single->task);
+	d->single->task.arena = NULL;
+}
+
+static enum step
+on_given_back(void *arg, const struct store_result *r)
+{
+	struct single *s = arg;
+
+	(void)r; /* if it was not, it runs out by itself */
+	s->done(s->d);
+	return STEP_DONE;
+}
+
+void
+single_end(struct daemon *d, void (*done)(struct daemon *))
+{
+	struct single *s = d->single;
+	struct batch *b;
+
+	if (s == NULL || s->done != NULL) {
+		done(d);
+		return;
+	}
+	single_stop(d);
+	s->done = done;
+	task_init(&s->task);
+	b = store_new_batch(d->store, &s->task, STR("process"));
+	store_add(b, SQL_LEASE_RELEASE);
+	store_str(b, STR("process"));
+	store_str(b, s->holder);
+	(void)store_send_batch(b, on_given_back, s);
 }
 
 void

@@ -138,18 +138,40 @@ make_http(struct daemon *d)
 	d->http = http_server_new(d->loop, &limits);
 }
 
-static bool
-make_store(struct daemon *d, const char **why)
+static struct store_options
+store_options(const struct conf *c)
 {
-	const struct conf_store *s = &d->conf->store;
-	struct store_options o = {
+	const struct conf_store *s = &c->store;
+
+	return (struct store_options){
 		.url = s->url.p,
 		.connections = (unsigned)s->connections,
 		.read_connections = (unsigned)s->read_connections,
 		.queue_max = (unsigned)s->queue,
 		.deadline = s->deadline,
 	};
+}
 
+bool
+daemon_prepare_store(struct arena *a, const struct conf *c,
+    enum store_migrate how, const char **why)
+{
+	struct store_options o = store_options(c);
+
+	return store_prepare(a, &o, how, why);
+}
+
+static bool
+make_store(struct daemon *d, const char **why)
+{
+	struct store_options o = store_options(d->conf);
+
+	if (d->takeover != NULL &&
+	    (!takeover_get_store(d, why) ||
+		!daemon_prepare_store(d->arena, d->conf,
+		    d->conf->auto_migrate ? STORE_MIGRATE : STORE_CHECK_ONLY,
+		    why)))
+		return false;
 	d->store = store_new(d->loop, &o, d->arena, why);
 	return d->store != NULL;
 }
@@ -184,12 +206,15 @@ daemon_start(struct daemon *d, struct arena *conf_arena, const char **why)
 {
 	struct acme_options acme;
 
+	/* the store last: the process before us may still need it */
+	d->exit = EXIT_CONFIG;
+	if (!outbound_make(d, why) || !issuers_make(d, why) ||
+	    !daemon_make_listeners(d, why))
+		return false;
 	d->exit = EXIT_STORE;
 	if (!make_store(d, why))
 		return false;
 	d->exit = EXIT_CONFIG;
-	if (!outbound_make(d, why) || !issuers_make(d, why))
-		return false;
 	if (!fleet_make(d, why))
 		return false;
 	acme = (struct acme_options){ .loop = d->loop,
@@ -205,13 +230,12 @@ daemon_start(struct daemon *d, struct arena *conf_arena, const char **why)
 	if (!acme_check_conf(d->acme, d->conf, d->arena, why))
 		return false;
 	acme_configure(d->acme, conf_arena, d->conf, d->public_url);
+	takeover_read_nonces(d);
 	publish_make(d);
 	if (!make_admin(d, why))
 		return false;
 	make_http(d);
 	stop_init(d);
-	if (!daemon_make_listeners(d, why))
-		return false;
 	d->exit = EXIT_OK;
 	agree_on_issuers(d);
 	return true;
@@ -322,4 +346,6 @@ go(struct daemon *d)
 	d->ready = true;
 	loops_start(d);
 	print_banner(d);
+	notify_ready(d);
+	takeover_done(d);
 }

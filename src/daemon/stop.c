@@ -12,6 +12,12 @@
 
 /* ---- to the end */
 
+static void
+on_alone_no_more(struct daemon *d)
+{
+	loop_stop(d->loop);
+}
+
 /*
  * Requests are done, but an issuer may still be at work for one of them, and
  * its answer is worth waiting for.
@@ -26,7 +32,7 @@ on_let_go(void *arg)
 	    loop_mono(d->loop) < d->stop_by)
 		timer_start(&d->drain, WHEN_SECOND / 50);
 	else
-		loop_stop(d->loop);
+		single_end(d, on_alone_no_more);
 }
 
 /* No request begins a validation any more. */
@@ -65,11 +71,20 @@ daemon_stop(struct daemon *d)
 	}
 	d->stopping = true;
 	log_info("stopping");
+	notify_stopping();
 	/* who drained for as long is known not to be ready */
 	if (!d->ready || (d->draining && !waits) || d->conf->drain_delay == 0)
 		drain(d);
 	else
 		timer_start(&d->drain_delay, d->conf->drain_delay);
+}
+
+void
+daemon_give_way(struct daemon *d)
+{
+	d->stopping = true;
+	http_server_give(d->http);
+	drain(d);
 }
 
 static void
@@ -183,4 +198,4 @@ static const struct admin_route undo_route = {
 };
 
 const struct admin_route *const daemon_routes[] = { &drain_route, &undo_route,
-	NULL };
+	&take_over_route, NULL };

@@ -90,6 +90,13 @@ enum step req_reply(struct req *, unsigned status, const char *type,
 /* Answer with a problem document, Retry-After if the problem says so. */
 enum step req_fail(struct req *, const struct problem *);
 
+/*
+ * Answer 101 (RFC 9110 section 7.8), end the request and hand over its
+ * connection, which nobody else reads or writes any more. Of unix sockets
+ * only. -1: it cannot be, and the request is still to be answered.
+ */
+int req_upgrade(struct req *, const char *protocol);
+
 /* ---- routes */
 
 struct route {
@@ -141,6 +148,9 @@ struct http_listener_options {
 	const struct http_app *const *apps; /* NULL-terminated, first match */
 	bool reuse_port;
 	mode_t mode; /* of a unix socket, default 0600 */
+	/* a socket that listens at the address already, or 0; ours now */
+	int fd;
+	bool shared; /* others have it too: http_server_give */
 };
 
 struct http_server;
@@ -173,6 +183,23 @@ void http_server_keep(struct http_server *);
  */
 void http_server_drain(struct http_server *, int64_t usec, void (*done)(void *),
     void *arg);
+
+/* The listening sockets, as they were configured. Returns how many. */
+struct http_socket {
+	const char *address;
+	int fd;
+};
+size_t http_server_sockets(const struct http_server *, struct http_socket *,
+    size_t max);
+
+/*
+ * Others have all listening sockets too: when they are closed here, who waits
+ * is left to them, and so are the files of unix sockets.
+ */
+void http_server_give(struct http_server *);
+
+/* Is fd a socket that listens at this address? Of port 0 nothing is. */
+bool http_is_socket_at(int fd, const char *address);
 
 /* Connections open now. */
 unsigned http_server_connections(const struct http_server *);

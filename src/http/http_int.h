@@ -185,6 +185,7 @@ struct listener {
 	unsigned port;
 	struct tls_server *tls;
 	bool proxy, forwarded;
+	bool given; /* the socket is not ours alone */
 	struct prefix *trusted;
 	size_t ntrusted;
 	struct router *router;

@@ -4,9 +4,12 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -167,6 +170,76 @@ bind_unix(struct listener *l, mode_t mode)
 	return listen(l->fd, BACKLOG) == 0;
 }
 
+/* ---- sockets that were given to us */
+
+static bool
+listens(int fd)
+{
+	socklen_t len = sizeof(int);
+	int yes = 0;
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &len) == 0 &&
+	    yes != 0;
+}
+
+static bool
+adopt(struct listener *l, int fd)
+{
+	union address u;
+	socklen_t len = sizeof(u);
+	struct stat st;
+
+	l->fd = fd;
+	if (!listens(fd)) {
+		errno = ENOTSOCK;
+		return false;
+	}
+	/* whoever made it may have made it otherwise */
+	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0 ||
+	    fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
+	    getsockname(fd, &u.sa, &len) != 0 || listen(fd, BACKLOG) != 0)
+		return false;
+	if (l->path == NULL) {
+		l->port = ntohs(u.sa.sa_family == AF_INET ? u.in.sin_port :
+							    u.in6.sin6_port);
+		return set_option(fd, IPPROTO_TCP, TCP_NODELAY);
+	}
+	if (lstat(l->path, &st) == 0) {
+		l->dev = st.st_dev;
+		l->ino = st.st_ino;
+	}
+	return true;
+}
+
+static bool
+is_same_inet(const union address *a, const union address *b)
+{
+	if (a->sa.sa_family != b->sa.sa_family)
+		return false;
+	if (a->sa.sa_family == AF_INET)
+		return a->in.sin_port == b->in.sin_port &&
+		    a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
+	return a->in6.sin6_port == b->in6.sin6_port &&
+	    memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, 16) == 0;
+}
+
+bool
+http_is_socket_at(int fd, const char *address)
+{
+	union address at = { .un = { .sun_family = AF_UNSPEC } }, want;
+	socklen_t len = sizeof(at);
+
+	if (!listens(fd) || getsockname(fd, &at.sa, &len) != 0)
+		return false;
+	if (str_starts(str_from(address), STR("unix:")))
+		return at.sa.sa_family == AF_UNIX &&
+		    len > offsetof(struct sockaddr_un, sun_path) &&
+		    strncmp(at.un.sun_path, address + 5,
+			sizeof(at.un.sun_path)) == 0;
+	return parse_inet(str_from(address), &want, &len) &&
+	    is_same_inet(&at, &want);
+}
+
 /* ---- listeners */
 
 static void *
@@ -211,14 +284,16 @@ listener_new(const struct http_listener_options *o, struct arena *a,
 	l->tls = o->tls;
 	l->proxy = o->proxy;
 	l->forwarded = o->forwarded;
+	l->given = o->shared;
 	l->trusted = copy(o->trusted, o->ntrusted * sizeof(*o->trusted));
 	l->ntrusted = o->ntrusted;
 	l->router = router_new(o->apps);
 	if (str_starts(str_from(o->address), STR("unix:"))) {
 		l->path = copy(o->address + 5, strlen(o->address + 5) + 1);
-		ok = bind_unix(l, o->mode != 0 ? o->mode : 0600);
+		ok = o->fd > 0 ? adopt(l, o->fd) :
+				 bind_unix(l, o->mode != 0 ? o->mode : 0600);
 	} else {
-		ok = bind_inet(l, o->reuse_port);
+		ok = o->fd > 0 ? adopt(l, o->fd) : bind_inet(l, o->reuse_port);
 	}
 	if (ok)
 		return l;
@@ -238,7 +313,7 @@ listener_close(struct listener *l)
 		event_del(&l->accept);
 	close(l->fd);
 	l->fd = -1;
-	if (l->path != NULL && lstat(l->path, &st) == 0 &&
+	if (l->path != NULL && !l->given && lstat(l->path, &st) == 0 &&
 	    st.st_dev == l->dev && st.st_ino == l->ino)
 		(void)unlink(l->path);
 }

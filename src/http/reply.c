@@ -6,7 +6,9 @@
 #include "http/http_int.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <http_parser.h>
 
@@ -196,6 +198,33 @@ req_reply(struct req *req, unsigned status, const char *type, struct str body)
 	end(rq);
 	conn_replied(c);
 	return STEP_DONE;
+}
+
+int
+req_upgrade(struct req *req, const char *protocol)
+{
+	struct request *rq = request_of(req);
+	struct http_conn *c = req->conn;
+	int fd;
+
+	if (c->listener->path == NULL || c->tls != NULL || c->nkept > 0 ||
+	    (fd = fcntl(c->sock.fd, F_DUPFD_CLOEXEC, 0)) < 0)
+		return -1;
+	conn_send(c, req->task.arena,
+	    str_printf(req->task.arena,
+		"HTTP/1.1 101 Switching Protocols\r\n"
+		"Upgrade: %s\r\nConnection: Upgrade\r\n\r\n",
+		protocol),
+	    STR_NONE);
+	if (c->broken || c->out.len > 0) {
+		close(fd);
+		return -1;
+	}
+	route_count(rq->stats, 101, 0);
+	log_request(rq, 101, 0, 0, NULL);
+	end(rq);
+	conn_close(c);
+	return fd;
 }
 
 enum step

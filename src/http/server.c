@@ -373,6 +373,31 @@ http_listener_port(const struct http_server *s, size_t i)
 	return 0;
 }
 
+/* ---- sockets that others get */
+
+size_t
+http_server_sockets(const struct http_server *s, struct http_socket *out,
+    size_t max)
+{
+	const struct listener *l;
+	size_t n = 0;
+
+	STAILQ_FOREACH(l, &s->listeners, entry)
+		if (l->fd >= 0 && n < max)
+			out[n++] = (struct http_socket){ .address = l->address,
+				.fd = l->fd };
+	return n;
+}
+
+void
+http_server_give(struct http_server *s)
+{
+	struct listener *l;
+
+	STAILQ_FOREACH(l, &s->listeners, entry)
+		l->given = true;
+}
+
 /* ---- draining */
 
 static void
@@ -450,7 +475,8 @@ http_server_drain(struct http_server *s, int64_t usec, void (*done)(void *),
 	s->drain_done = done;
 	s->drain_arg = arg;
 	STAILQ_FOREACH(l, &s->listeners, entry) {
-		take_waiting(l);
+		if (!l->given)
+			take_waiting(l);
 		listener_close(l);
 	}
 	http_server_shed(s);

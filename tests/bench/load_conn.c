@@ -37,6 +37,8 @@ struct conn {
 	char *out; /* the request */
 	size_t out_len, out_at;
 	bool got_bytes; /* of the reply */
+	bool used;      /* it has had a reply before */
+	bool again;     /* the request is sent a second time */
 	unsigned opened;
 	struct reader reader;
 };
@@ -44,6 +46,7 @@ struct conn {
 static void conn_open(struct conn *);
 static void conn_close(struct conn *);
 static void conn_fail(struct conn *, const char *doing, const char *why);
+static void conn_lose(struct conn *, const char *doing, const char *why);
 static void conn_ready(evutil_socket_t, short, void *);
 static void conn_late(void *);
 static void tell_failure(void *);
@@ -132,7 +135,7 @@ conn_write(struct conn *c)
 		case WIRE_READ:
 			return;
 		default:
-			conn_fail(c, "sending", wire_error(c->wire));
+			conn_lose(c, "sending", wire_error(c->wire));
 			return;
 		}
 	}
@@ -143,7 +146,7 @@ conn_request(struct conn *c, const struct request *q)
 {
 	c->busy = true;
 	c->out_at = c->out_len = 0;
-	c->got_bytes = false;
+	c->got_bytes = c->again = false;
 	reader_start(&c->reader, strcmp(q->method, "HEAD") == 0);
 	timer_start(&c->deadline, c->timeout);
 	if (!write_request(c, q))
@@ -173,6 +176,7 @@ conn_open(struct conn *c)
 	event_assign(&c->writable, base, c->fd, EV_WRITE, conn_ready, c);
 	c->wire = wire_new(c->origin, c->fd);
 	c->state = CONN_CONNECTING;
+	c->used = false;
 	c->opened++;
 	if (connect(c->fd, sa, c->origin->addr_len) != 0 &&
 	    errno != EINPROGRESS) {
@@ -206,6 +210,25 @@ conn_fail(struct conn *c, const char *doing, const char *why)
 	loop_defer(c->loop, &c->failure);
 }
 
+/*
+ * A server may close a connection at rest just when the next request is sent.
+ * RFC 9112 section 9.3.1: who had no byte of an answer on a connection that
+ * was used before may send it again, on a new one; once.
+ */
+static void
+conn_lose(struct conn *c, const char *doing, const char *why)
+{
+	if (!c->used || c->got_bytes || c->again) {
+		conn_fail(c, doing, why);
+		return;
+	}
+	conn_close(c);
+	c->again = true;
+	c->out_at = 0;
+	timer_start(&c->deadline, c->timeout);
+	conn_open(c);
+}
+
 static void
 tell_failure(void *arg)
 {
@@ -225,6 +248,7 @@ static void
 finish_reply(struct conn *c)
 {
 	timer_stop(&c->deadline);
+	c->used = true;
 	if (!c->reader.reply.keep_alive)
 		conn_close(c);
 	c->busy = false;
@@ -240,7 +264,7 @@ peer_closed(struct conn *c)
 	else if (c->got_bytes && reader_end(&c->reader) == READER_DONE)
 		finish_reply(c);
 	else
-		conn_fail(c, "waiting for the reply",
+		conn_lose(c, "waiting for the reply",
 		    "the server closed the connection");
 }
 
@@ -271,7 +295,7 @@ conn_read(struct conn *c)
 	if (r == WIRE_EOF)
 		peer_closed(c);
 	else if (r == WIRE_ERROR && c->busy)
-		conn_fail(c, "reading the reply", wire_error(c->wire));
+		conn_lose(c, "reading the reply", wire_error(c->wire));
 	else if (r == WIRE_ERROR)
 		conn_close(c);
 	else if (r == WIRE_WRITE)

@@ -550,6 +550,22 @@ limits {{
             self.process.wait(20)
             self.process = None
 
+    def take_over(self, seconds=40, build=None):
+        """Start the next one beside the one that runs, and wait until that
+        has ended; its exit status."""
+        before, offset = self.process, self.log_size()
+        self.process = None
+        self.build = Path(build or self.build)
+        self.spawn("-c", self.file, "--take-over")
+        try:
+            self.wait_log(r"msg=ready .*pid=" + str(self.process.pid),
+                          offset, seconds)
+            return before.wait(seconds)
+        finally:
+            if before.poll() is None:
+                before.kill()
+                before.wait()
+
     def restart(self):
         self.stop()
         return self.start()

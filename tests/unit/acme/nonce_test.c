@@ -190,11 +190,74 @@ no_altered_nonce_opens(void **state)
 	    nonce_open(f->n, f->a, str_make(text.p, text.n - 1), NOW, &n));
 }
 
+static void
+another_process_goes_on_where_one_ended(void **state)
+{
+	struct fixture *f = *state;
+	struct nonces *other = nonces_new(WHEN_HOUR);
+	struct str used = STR_NONE, open = STR_NONE, text, state_text;
+	struct nonce n;
+
+	for (int i = 0; i < 3 * NONCE_PAGE + 7; i++) {
+		text = mint(f->n, f->a, NOW + i);
+		if (i == NONCE_PAGE + 5)
+			used = text;
+		if (i == 2 * NONCE_PAGE + 9)
+			open = text;
+	}
+	assert_true(nonce_open(f->n, f->a, used, NOW, &n));
+	assert_true(nonce_redeem(f->n, &n));
+	assert_false(nonce_open(other, f->a, open, NOW, &n));
+	state_text = nonces_write(f->n, f->a);
+	assert_true(nonces_read(other, state_text));
+	assert_true(nonce_open(other, f->a, used, NOW, &n));
+	assert_false(nonce_redeem(other, &n));
+	assert_true(nonce_open(other, f->a, open, NOW, &n));
+	assert_true(nonce_redeem(other, &n));
+	assert_false(nonce_redeem(other, &n));
+	/* the newest, and what it mints itself */
+	assert_true(nonce_open(other, f->a, text, NOW, &n));
+	assert_true(nonce_redeem(other, &n));
+	text = mint(other, f->a, NOW);
+	assert_true(nonce_open(other, f->a, text, NOW, &n));
+	assert_int_equal(n.seq, 3 * NONCE_PAGE + 7);
+	assert_true(nonce_redeem(other, &n));
+	nonces_free(other);
+}
+
+static void
+what_is_no_state_changes_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct nonces *other = nonces_new(WHEN_HOUR);
+	struct str good, bad;
+	struct nonce n;
+	char *copy;
+
+	(void)mint(f->n, f->a, NOW);
+	good = nonces_write(f->n, f->a);
+	for (size_t i = 0; i < good.n; i += i < 100 ? 1 : 97) {
+		bad = good;
+		bad.n = i;
+		assert_false(nonces_read(other, bad));
+	}
+	copy = arena_alloc(f->a, good.n);
+	for (size_t i = 0; i < 16; i++) { /* magic and size */
+		memcpy(copy, good.p, good.n);
+		copy[i] ^= 0x40;
+		assert_false(nonces_read(other, str_make(copy, good.n)));
+	}
+	assert_true(nonce_open(other, f->a, mint(other, f->a, NOW), NOW, &n));
+	nonces_free(other);
+}
+
 int
 main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, make, drop)
 	const struct CMUnitTest tests[] = {
+		T(another_process_goes_on_where_one_ended),
+		T(what_is_no_state_changes_nothing),
 		T(a_nonce_is_redeemed_once),
 		T(every_nonce_of_many_pages_is_redeemed_once),
 		T(an_old_nonce_does_not_open),
