@@ -99,7 +99,7 @@ enum {
 	ADMIN_PARAM_MAX = 512, /* bytes of one, decoded */
 	ADMIN_PAGE_DEFAULT = 50,
 	ADMIN_PAGE_MAX = 200,   /* rows of one page */
-	ADMIN_SCAN_MAX = 10000, /* rows that a filter looks at for one page */
+	ADMIN_SCAN_MAX = 1000, /* rows that a filter looks at for one page */
 };
 
 /* What a caller must be allowed. On the socket each peer has all of it. */

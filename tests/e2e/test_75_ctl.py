@@ -5,12 +5,15 @@ changes of state with their audit rows, and refusals."""
 import grp
 import json
 import os
+import pty
 import re
 import secrets
 import socket
 import subprocess
 import threading
+import unicodedata
 import urllib.parse
+from pathlib import Path
 
 import pytest
 
@@ -611,6 +614,93 @@ def test_parameters_are_decoded(seeded):
         "c", "%63", 1))
     assert status == 200
     assert len(page["items"]) == 3
+
+
+# ---- terminals and shells
+
+def columns_of(text):
+    """How many columns of a terminal it takes."""
+    return sum(0 if unicodedata.combining(c) else
+               2 if unicodedata.east_asian_width(c) in "WF" else 1
+               for c in text)
+
+
+def test_a_table_lines_up_whatever_the_letters(new_server):
+    names = ["plain", "\N{CJK UNIFIED IDEOGRAPH-8B49}\u660e\u66f8",
+             "e\N{COMBINING ACUTE ACCENT}te\N{COMBINING ACUTE ACCENT}",
+             "\N{LOCK} lock", "\u00fcber"]
+    server = new_server().start()
+    for name in names:
+        assert server.ctl("eab", "add", name).returncode == OK
+    assert {k["name"] for k in items(server, "eab", "list")} == set(names)
+    lines = run(server, "eab", "list").splitlines()
+    begins = {columns_of(line[:line.index("default")])
+              for line in lines[1:]}
+    assert begins == {columns_of(lines[0][:lines[0].index("PROFILE")])}
+
+
+def on_terminal(server, *words, **environment):
+    """What certloopctl writes to a terminal."""
+    ours, theirs = pty.openpty()
+    env = {**server.env, "TERM": "xterm", **environment}
+    if "NO_COLOR" not in environment:
+        env.pop("NO_COLOR", None)
+    child = subprocess.Popen(
+        [server.build / "certloopctl", "-s", server.data / "admin.sock",
+         *words], stdout=theirs, stderr=theirs, env=env)
+    os.close(theirs)
+    text = b""
+    while True:
+        try:
+            chunk = os.read(ours, 65536)
+        except OSError:     # the other end is closed
+            break
+        if not chunk:
+            break
+        text += chunk
+    os.close(ours)
+    assert child.wait(20) == 0
+    return text.decode()
+
+
+def test_colours_are_for_terminals(seeded):
+    words = ["order", "list", "--status", "valid", "--limit", "1"]
+    assert "\033[32mvalid\033[0m" in on_terminal(seeded, *words)
+    for more in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        assert "\033" not in on_terminal(seeded, *words, **more)
+    assert "\033" not in on_terminal(seeded, *words, "--json")
+    assert "\033" not in run(seeded, *words)
+
+
+COMPLETION = (Path(__file__).resolve().parents[2] / "contrib" / "completion"
+              / "certloopctl")
+
+
+@pytest.mark.parametrize("line, words", [
+    ("certloopctl acc", {"account"}),
+    ("certloopctl account ", {"deactivate", "list", "show"}),
+    ("certloopctl account l", {"list"}),
+    ("certloopctl -s /x account s", {"show"}),
+    ("certloopctl account list --st", {"--status"}),
+    ("certloopctl account list --status r", {"revoked"}),
+    ("certloopctl --js", {"--json"}),
+    ("certloopctl cert revoke x --reason ke", {"keyCompromise"}),
+    ("certloopctl nothing ", set()),
+])
+def test_completion(line, words):
+    script = """
+. "$1"
+shift
+COMP_WORDS=("$@")
+COMP_CWORD=$(($# - 1))
+_certloopctl
+[ ${#COMPREPLY[@]} -eq 0 ] || printf '%s\\n' "${COMPREPLY[@]}"
+"""
+    done = subprocess.run(["bash", "-c", script, "bash", COMPLETION,
+                           *line.split(" ")], capture_output=True, text=True,
+                          check=True)
+    assert done.stderr == ""
+    assert set(done.stdout.split()) == words
 
 
 # ---- a daemon that is not there, or goes

@@ -10,16 +10,15 @@
 -- name: admin_accounts
 -- args: id text, scan int, count int, status text, profile text
 -- cols: stop_key, stop_id, stop_n, k, id, profile, status, contacts, created
-WITH scan AS (SELECT id FROM accounts WHERE id < $1 ORDER BY id DESC LIMIT $2),
+WITH scan AS (SELECT id, profile, status, contacts, created FROM accounts
+    WHERE id < $1 ORDER BY id DESC LIMIT $2),
 stop AS (SELECT id, (SELECT count(*) FROM scan) AS n FROM scan
     ORDER BY id LIMIT 1)
 SELECT CAST(0 AS BIGINT) AS stop_key, stop.id AS stop_id,
     stop.n AS stop_n, CAST(0 AS BIGINT) AS k,
     x.id AS id, x.profile, x.status, x.contacts, x.created
-FROM stop LEFT JOIN (SELECT a.id, a.profile, a.status, a.contacts, a.created
-    FROM scan JOIN accounts a ON a.id = scan.id
-    WHERE ($4 IS NULL OR a.status = $4) AND ($5 IS NULL OR a.profile = $5)) x
-    ON 1 = 1
+FROM stop LEFT JOIN scan x ON ($4 IS NULL OR x.status = $4)
+    AND ($5 IS NULL OR x.profile = $5)
 ORDER BY x.id DESC LIMIT $3;
 
 -- name: admin_account
@@ -41,47 +40,45 @@ RETURNING id, profile;
 -- name: admin_orders
 -- args: id text, scan int, count int, status text, profile text, itself text, below text
 -- cols: stop_key, stop_id, stop_n, k, id, account, profile, status, identifiers, expires, created, updated, issuer, certificate
-WITH scan AS (SELECT id FROM orders WHERE id < $1 ORDER BY id DESC LIMIT $2),
+WITH scan AS (SELECT id, account, profile, CASE
+        WHEN (status = 'pending' OR status = 'ready')
+            AND expires <= now_us() THEN 'invalid' ELSE status
+        END AS status, identifiers, expires, created, updated, issuer,
+        certificate
+    FROM orders WHERE id < $1 ORDER BY id DESC LIMIT $2),
 stop AS (SELECT id, (SELECT count(*) FROM scan) AS n FROM scan
     ORDER BY id LIMIT 1)
 SELECT CAST(0 AS BIGINT) AS stop_key, stop.id AS stop_id,
     stop.n AS stop_n, CAST(0 AS BIGINT) AS k,
     x.id AS id, x.account, x.profile, x.status, x.identifiers, x.expires,
     x.created, x.updated, x.issuer, x.certificate
-FROM stop LEFT JOIN (SELECT o.id, o.account, o.profile, CASE
-        WHEN (o.status = 'pending' OR o.status = 'ready')
-            AND o.expires <= now_us() THEN 'invalid' ELSE o.status
-        END AS status,
-        o.identifiers, o.expires, o.created, o.updated, o.issuer, o.certificate
-    FROM scan JOIN orders o ON o.id = scan.id
-    WHERE ($5 IS NULL OR o.profile = $5)
-        AND ($6 IS NULL OR o.identifiers LIKE $6 ESCAPE '!'
-            OR o.identifiers LIKE $7 ESCAPE '!')) x
-    ON $4 IS NULL OR x.status = $4
+FROM stop LEFT JOIN scan x ON ($4 IS NULL OR x.status = $4)
+    AND ($5 IS NULL OR x.profile = $5)
+    AND ($6 IS NULL OR x.identifiers LIKE $6 ESCAPE '!'
+        OR x.identifiers LIKE $7 ESCAPE '!')
 ORDER BY x.id DESC LIMIT $3;
 
 -- name: admin_orders_of
 -- args: created time, id text, scan int, count int, status text, profile text, itself text, below text, account text
 -- cols: stop_key, stop_id, stop_n, k, id, account, profile, status, identifiers, expires, created, updated, issuer, certificate
-WITH scan AS (SELECT created AS k, id FROM orders WHERE account = $9
-    AND created <= $1 AND (created, id) < ($1, $2)
+WITH scan AS (SELECT id, account, profile, CASE
+        WHEN (status = 'pending' OR status = 'ready')
+            AND expires <= now_us() THEN 'invalid' ELSE status
+        END AS status, identifiers, expires, created, updated, issuer,
+        certificate
+    FROM orders WHERE account = $9
+        AND created <= $1 AND (created, id) < ($1, $2)
     ORDER BY created DESC, id DESC LIMIT $3),
-stop AS (SELECT k, id, (SELECT count(*) FROM scan) AS n FROM scan
-    ORDER BY k, id LIMIT 1)
-SELECT stop.k AS stop_key, stop.id AS stop_id, stop.n AS stop_n, x.k AS k,
-    x.id AS id, x.account, x.profile, x.status, x.identifiers, x.expires,
-    x.k AS created, x.updated, x.issuer, x.certificate
-FROM stop LEFT JOIN (SELECT scan.k, o.id, o.account, o.profile, CASE
-        WHEN (o.status = 'pending' OR o.status = 'ready')
-            AND o.expires <= now_us() THEN 'invalid' ELSE o.status
-        END AS status,
-        o.identifiers, o.expires, o.updated, o.issuer, o.certificate
-    FROM scan JOIN orders o ON o.id = scan.id
-    WHERE ($6 IS NULL OR o.profile = $6)
-        AND ($7 IS NULL OR o.identifiers LIKE $7 ESCAPE '!'
-            OR o.identifiers LIKE $8 ESCAPE '!')) x
-    ON $5 IS NULL OR x.status = $5
-ORDER BY x.k DESC, x.id DESC LIMIT $4;
+stop AS (SELECT created, id, (SELECT count(*) FROM scan) AS n FROM scan
+    ORDER BY created, id LIMIT 1)
+SELECT stop.created AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
+    x.created AS k, x.id AS id, x.account, x.profile, x.status, x.identifiers,
+    x.expires, x.created, x.updated, x.issuer, x.certificate
+FROM stop LEFT JOIN scan x ON ($5 IS NULL OR x.status = $5)
+    AND ($6 IS NULL OR x.profile = $6)
+    AND ($7 IS NULL OR x.identifiers LIKE $7 ESCAPE '!'
+        OR x.identifiers LIKE $8 ESCAPE '!')
+ORDER BY x.created DESC, x.id DESC LIMIT $4;
 
 -- name: admin_order
 -- args: id text
@@ -119,70 +116,66 @@ FROM audit WHERE order_id = $1 ORDER BY at LIMIT $2;
 -- name: admin_certs
 -- args: id text, scan int, count int, status text, profile text, issuer text, itself text, below text
 -- cols: stop_key, stop_id, stop_n, k, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id
-WITH scan AS (SELECT id FROM certificates WHERE id < $1 ORDER BY id DESC
-    LIMIT $2),
-stop AS (SELECT id, (SELECT count(*) FROM scan) AS n FROM scan
+WITH scan AS (SELECT id, account, profile, issuer, serial, not_before, not_after,
+        names, CASE WHEN status = 'valid' AND not_after <= now_us()
+            THEN 'expired' ELSE status END AS status, order_id
+    FROM certificates WHERE id < $1 ORDER BY id DESC LIMIT $2),
+stop AS (SELECT not_after, id, (SELECT count(*) FROM scan) AS n FROM scan
     ORDER BY id LIMIT 1)
-SELECT CAST(0 AS BIGINT) AS stop_key, stop.id AS stop_id,
-    stop.n AS stop_n, CAST(0 AS BIGINT) AS k,
-    x.id AS id, x.account, x.profile, x.issuer, x.serial, x.not_before,
-    x.not_after, x.names, x.status, x.order_id
-FROM stop LEFT JOIN (SELECT c.id, c.account, c.profile, c.issuer, c.serial,
-        c.not_before, c.not_after, c.names, CASE WHEN c.status = 'valid'
-            AND c.not_after <= now_us() THEN 'expired' ELSE c.status
-        END AS status, c.order_id
-    FROM scan JOIN certificates c ON c.id = scan.id
-    WHERE ($5 IS NULL OR c.profile = $5) AND ($6 IS NULL OR c.issuer = $6)
-        AND ($7 IS NULL OR ' ' || c.names || ' ' LIKE $7 ESCAPE '!'
-            OR ' ' || c.names || ' ' LIKE $8 ESCAPE '!')) x
-    ON $4 IS NULL OR x.status = $4
+SELECT CAST(0 AS BIGINT) AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
+    CAST(0 AS BIGINT) AS k, x.id AS id, x.account, x.profile, x.issuer, x.serial,
+    x.not_before, x.not_after, x.names, x.status, x.order_id
+FROM stop LEFT JOIN scan x ON ($4 IS NULL OR x.status = $4)
+    AND ($5 IS NULL OR x.profile = $5)
+    AND ($6 IS NULL OR x.issuer = $6)
+    AND ($7 IS NULL OR ' ' || x.names || ' ' LIKE $7 ESCAPE '!'
+        OR ' ' || x.names || ' ' LIKE $8 ESCAPE '!')
 ORDER BY x.id DESC LIMIT $3;
 
 -- Of one account: what lives longest first.
 -- name: admin_certs_of
 -- args: not_after time, id text, scan int, count int, status text, profile text, issuer text, itself text, below text, account text
 -- cols: stop_key, stop_id, stop_n, k, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id
-WITH scan AS (SELECT not_after AS k, id FROM certificates WHERE account = $10
-    AND not_after <= $1 AND (not_after, id) < ($1, $2)
+WITH scan AS (SELECT id, account, profile, issuer, serial, not_before, not_after,
+        names, CASE WHEN status = 'valid' AND not_after <= now_us()
+            THEN 'expired' ELSE status END AS status, order_id
+    FROM certificates WHERE account = $10
+        AND not_after <= $1 AND (not_after, id) < ($1, $2)
     ORDER BY not_after DESC, id DESC LIMIT $3),
-stop AS (SELECT k, id, (SELECT count(*) FROM scan) AS n FROM scan
-    ORDER BY k, id LIMIT 1)
-SELECT stop.k AS stop_key, stop.id AS stop_id, stop.n AS stop_n, x.k AS k,
-    x.id AS id, x.account, x.profile, x.issuer, x.serial, x.not_before,
-    x.k AS not_after, x.names, x.status, x.order_id
-FROM stop LEFT JOIN (SELECT scan.k, c.id, c.account, c.profile, c.issuer,
-        c.serial, c.not_before, c.names, CASE WHEN c.status = 'valid'
-            AND c.not_after <= now_us() THEN 'expired' ELSE c.status
-        END AS status, c.order_id
-    FROM scan JOIN certificates c ON c.id = scan.id
-    WHERE ($6 IS NULL OR c.profile = $6) AND ($7 IS NULL OR c.issuer = $7)
-        AND ($8 IS NULL OR ' ' || c.names || ' ' LIKE $8 ESCAPE '!'
-            OR ' ' || c.names || ' ' LIKE $9 ESCAPE '!')) x
-    ON $5 IS NULL OR x.status = $5
-ORDER BY x.k DESC, x.id DESC LIMIT $4;
+stop AS (SELECT not_after, id, (SELECT count(*) FROM scan) AS n FROM scan
+    ORDER BY not_after, id LIMIT 1)
+SELECT stop.not_after AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
+    x.not_after AS k, x.id AS id, x.account, x.profile, x.issuer, x.serial,
+    x.not_before, x.not_after, x.names, x.status, x.order_id
+FROM stop LEFT JOIN scan x ON ($5 IS NULL OR x.status = $5)
+    AND ($6 IS NULL OR x.profile = $6)
+    AND ($7 IS NULL OR x.issuer = $7)
+    AND ($8 IS NULL OR ' ' || x.names || ' ' LIKE $8 ESCAPE '!'
+        OR ' ' || x.names || ' ' LIKE $9 ESCAPE '!')
+ORDER BY x.not_after DESC, x.id DESC LIMIT $4;
 
 -- Those that end within a time from now, the next to end first.
 -- name: admin_certs_ending
 -- args: not_after time, id text, scan int, count int, status text, profile text, issuer text, itself text, below text, within int, account text
 -- cols: stop_key, stop_id, stop_n, k, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id
-WITH scan AS (SELECT not_after AS k, id FROM certificates
-    WHERE not_after > now_us() AND not_after <= now_us() + $10
-    AND not_after >= $1 AND (not_after, id) > ($1, $2)
+WITH scan AS (SELECT id, account, profile, issuer, serial, not_before, not_after,
+        names, CASE WHEN status = 'valid' AND not_after <= now_us()
+            THEN 'expired' ELSE status END AS status, order_id
+    FROM certificates WHERE not_after > now_us() AND not_after <= now_us() + $10
+        AND not_after >= $1 AND (not_after, id) > ($1, $2)
     ORDER BY not_after, id LIMIT $3),
-stop AS (SELECT k, id, (SELECT count(*) FROM scan) AS n FROM scan
-    ORDER BY k DESC, id DESC LIMIT 1)
-SELECT stop.k AS stop_key, stop.id AS stop_id, stop.n AS stop_n, x.k AS k,
-    x.id AS id, x.account, x.profile, x.issuer, x.serial, x.not_before,
-    x.k AS not_after, x.names, x.status, x.order_id
-FROM stop LEFT JOIN (SELECT scan.k, c.id, c.account, c.profile, c.issuer,
-        c.serial, c.not_before, c.names, c.status, c.order_id
-    FROM scan JOIN certificates c ON c.id = scan.id
-    WHERE ($6 IS NULL OR c.profile = $6) AND ($7 IS NULL OR c.issuer = $7)
-        AND ($8 IS NULL OR ' ' || c.names || ' ' LIKE $8 ESCAPE '!'
-            OR ' ' || c.names || ' ' LIKE $9 ESCAPE '!')
-        AND ($11 IS NULL OR c.account = $11)) x
-    ON $5 IS NULL OR x.status = $5
-ORDER BY x.k, x.id LIMIT $4;
+stop AS (SELECT not_after, id, (SELECT count(*) FROM scan) AS n FROM scan
+    ORDER BY not_after DESC, id DESC LIMIT 1)
+SELECT stop.not_after AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
+    x.not_after AS k, x.id AS id, x.account, x.profile, x.issuer, x.serial,
+    x.not_before, x.not_after, x.names, x.status, x.order_id
+FROM stop LEFT JOIN scan x ON ($5 IS NULL OR x.status = $5)
+    AND ($6 IS NULL OR x.profile = $6)
+    AND ($7 IS NULL OR x.issuer = $7)
+    AND ($8 IS NULL OR ' ' || x.names || ' ' LIKE $8 ESCAPE '!'
+        OR ' ' || x.names || ' ' LIKE $9 ESCAPE '!')
+    AND ($11 IS NULL OR x.account = $11)
+ORDER BY x.not_after, x.id LIMIT $4;
 
 -- By id or serial. Two issuers may have made one serial.
 -- name: admin_cert

@@ -314,6 +314,30 @@ files_together_hold_8_certificates_at_most(void **state)
 	assert_int_equal(rmdir(folder), 0);
 }
 
+static void
+a_ca_is_tried_without_a_certificate(void **state)
+{
+	static const enum pki_key_kind kinds[] = { PKI_RSA, PKI_P256, PKI_P384,
+		PKI_P521, PKI_ED25519 };
+	struct world *w = *state;
+
+	must(pki_try_ca(w->arena, &w->ca, now));
+	must(pki_try_ca(w->arena, &w->root, now));
+	for (size_t i = 0; i < COUNT(kinds); i++) {
+		struct pki_ca ca = w->ca; /* its certificate, another key */
+
+		ca.key = test_key(w->arena, kinds[i]);
+		expect(pki_try_ca(w->arena, &ca, now), "does not verify");
+		ca.cert.key = ca.key;
+		must(pki_try_ca(w->arena, &ca, now));
+		EVP_PKEY_free(ca.key);
+	}
+	expect(pki_try_ca(w->arena, &w->ca, w->ca.cert.not_after + 1),
+	    "out of date");
+	expect(pki_try_ca(w->arena, &w->ca, w->ca.cert.not_before - 1),
+	    "out of date");
+}
+
 int
 main(void)
 {
@@ -329,6 +353,7 @@ main(void)
 		T(path_lengths_count_the_cas_below),
 		T(a_ca_comes_back_from_its_files),
 		T(files_together_hold_8_certificates_at_most),
+		T(a_ca_is_tried_without_a_certificate),
 	};
 
 	return cmocka_run_group_tests_name("ca", tests, NULL, NULL);
