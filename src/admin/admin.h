@@ -98,7 +98,7 @@ enum {
 	ADMIN_PARAMS_MAX = 12, /* query parameters of one request */
 	ADMIN_PARAM_MAX = 512, /* bytes of one, decoded */
 	ADMIN_PAGE_DEFAULT = 50,
-	ADMIN_PAGE_MAX = 200,   /* rows of one page */
+	ADMIN_PAGE_MAX = 200,  /* rows of one page */
 	ADMIN_SCAN_MAX = 1000, /* rows that a filter looks at for one page */
 };
 
