@@ -16,6 +16,7 @@ import jose
 import x509
 from acme import Refused
 from servers import wait_for
+from vault_world import KEY, World
 
 STEPS_MAX = 80      # of one flow; past them something runs in circles
 QUICK = "recovery_interval = 1s\nlease = 5s\ngc_interval = 0"
@@ -152,6 +153,51 @@ def test_an_issuance_dies_at_every_step(mortal):
     steps = at_every_step(mortal, flow, finish)
     # three requests, each with a batch and a reply, and a signature
     assert steps > 3 * 3 + 2
+
+
+def test_an_issuance_by_vault_dies_at_every_step(new_server, engine,
+                                                 tmp_path):
+    """Vault may have signed twice, but one certificate is handed out."""
+    fault = tmp_path / "fault"
+    w = World(lambda kind, **options: new_server(
+        kind, environment={"CERTLOOP_FAULT": str(fault)}, **options),
+        tmp_path, engine)
+    if b"CERTLOOP_FAULT" not in w.server.program.read_bytes():
+        pytest.skip("this build has no --enable-faults")
+    w.server.order = fault
+    client = w.start().client
+
+    def flow(step, state):
+        client.nonces.clear()
+        names = [f"v{step}.steps.example.org"]
+        order = client.order(names)
+        state["order"] = order
+        client.finalize(order, x509.make_csr(names, KEY))
+        state["chain"] = client.download(order)
+
+    def finish(step, state):
+        client.nonces.clear()
+        names = [f"v{step}.steps.example.org"]
+        if "order" not in state:
+            state["order"] = go_on(lambda: client.order(names))
+        order = state["order"]
+        go_on(lambda: client.refresh(order))
+        if order.status == "ready":
+            go_on(lambda: client.finalize(order, x509.make_csr(names, KEY)))
+        wait_for(lambda: go_on(lambda: client.refresh(order)).status
+                 == "valid", 60, "the order to be valid", 0.1)
+        chain = go_on(lambda: client.download(order))
+        assert state.get("chain", chain) == chain
+        assert len(certificates(w.server, order.url)) == 1
+        asked = [s for s in w.signs()
+                 if s["body"]["alt_names"] == names[0]]
+        assert 1 <= len(asked) <= 2
+    try:
+        assert at_every_step(w.server, flow, finish) > 3 * 3 + 2
+    finally:
+        w.peer.stop()
+    assert w.rows("SELECT id FROM certificates WHERE order_id IS NULL"
+                  " AND status = 'valid'") == []
 
 
 def test_a_key_change_dies_at_every_step(mortal):
