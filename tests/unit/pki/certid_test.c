@@ -61,8 +61,8 @@ refuses_what_is_no_name(void **state)
 	static const char *const bad[] = { "", ".", "aYhb", "aYhb.", ".aYhb",
 		"aYhb.aYhb.aYhb", "aYhb=.aYhb", "aYhb.a", "aY b.aYhb",
 		/* 65 bytes; a serial of 22 bytes */
-		"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-		"AAAAAAAAAAAAAAAAAAAAAAAAAAA.AQ",
+		("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+		 "AAAAAAAAAAAAAAAAAAAAAAAAAAA.AQ"),
 		"aYhb.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" };
 	struct str aki, serial;
 

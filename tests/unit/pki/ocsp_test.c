@@ -17,7 +17,7 @@ static struct str
 key_bits(const struct pki_ca *ca)
 {
 	CBS spki = der_cbs(ca->cert.spki), seq, alg;
-	struct str bits;
+	struct str bits = STR_NONE;
 
 	assert_true(CBS_get_asn1(&spki, &seq, CBS_ASN1_SEQUENCE) &&
 	    CBS_get_asn1(&seq, &alg, CBS_ASN1_SEQUENCE) &&
@@ -264,7 +264,7 @@ open_answer(struct world *w, struct str der)
 {
 	CBS in = der_cbs(der), response, status, wrapper, bytes, oid, octets;
 	CBS basic, data;
-	struct str tbs, alg, sig;
+	struct str tbs, alg = STR_NONE, sig = STR_NONE;
 
 	assert_non_null(der.p);
 	assert_true(CBS_get_asn1(&in, &response, CBS_ASN1_SEQUENCE) &&
