@@ -8,6 +8,7 @@ number of lines; ids, digests, moments and ages may be others. The page's ids
 stand for objects of this server.
 """
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -129,7 +130,7 @@ def world(new_server):
 profile default {
   issuer = local
   auth_mode = trust_authenticated
-  allowed_suffixes = { "example.org" }
+  allowed_suffixes = { "example.org", "example.net" }
 }
 profile short {
   issuer = local
@@ -137,7 +138,21 @@ profile short {
   allowed_suffixes = { "example.org" }
   lifetime = 6d
 }
-""").start()
+""")
+    server.extra = f"""
+loop site {{
+  names = {{ "site.example.net" }}
+  profile = default
+  folder = "{server.directory / 'site'}"
+}}
+"""
+    server.write_config()
+    server.start()
+
+    def is_certified():
+        shown = json.loads(server.ctl("--json", "loop", "list").stdout)
+        return [loop["state"] for loop in shown["items"]] == ["valid"]
+    servers.wait_for(is_certified, 30, "the loop's certificate", 0.3)
     return World(server)
 
 
