@@ -13,7 +13,8 @@
 #define VAULT_BACKDATE (30 * WHEN_SECOND)
 
 static const int local_only[] = { CONF_AT_ISSUER_certificate,
-	CONF_AT_ISSUER_key, CONF_AT_ISSUER_chain, CONF_AT_ISSUER_ca_issuers_url,
+	CONF_AT_ISSUER_key, CONF_AT_ISSUER_key_passphrase_file,
+	CONF_AT_ISSUER_chain, CONF_AT_ISSUER_ca_issuers_url,
 	CONF_AT_ISSUER_ocsp_url, CONF_AT_ISSUER_crl_url,
 	CONF_AT_ISSUER_crl_interval, CONF_AT_ISSUER_crl_lifetime,
 	CONF_AT_ISSUER_ocsp, CONF_AT_ISSUER_ocsp_lifetime };
@@ -53,6 +54,10 @@ check_local(struct conf_loader *l, const struct conf_issuer *s)
 	if (s->chain.n > 0 && s->certificate.n == 0)
 		conf_error(l, conf_line_of(&s->at, CONF_AT_ISSUER_chain),
 		    "issuer %s: chain needs certificate and key", s->at.name.p);
+	if (s->key_passphrase_file.n > 0 && s->key.n == 0)
+		conf_error(l,
+		    conf_line_of(&s->at, CONF_AT_ISSUER_key_passphrase_file),
+		    "issuer %s: key_passphrase_file needs key", s->at.name.p);
 	if (s->crl_interval >= s->crl_lifetime)
 		conf_error(l, conf_line_of(&s->at, CONF_AT_ISSUER_crl_interval),
 		    "issuer %s: crl_interval must be less than crl_lifetime, "

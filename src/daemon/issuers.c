@@ -49,6 +49,9 @@ local_options(struct arena *a, const struct daemon *d, const struct conf *c,
 		.key_file = given ? ci->key.p : own.key,
 		.chain_file = given ? (ci->chain.n > 0 ? ci->chain.p : NULL) :
 				      own.root,
+		.passphrase_file = ci->key_passphrase_file.n > 0 ?
+		    ci->key_passphrase_file.p :
+		    NULL,
 		.backdate = ci->backdate,
 		.ocsp_url = ci->ocsp_url.text.p != NULL ?
 		    ci->ocsp_url.text.p :
@@ -105,6 +108,29 @@ make_issuer(struct arena *a, struct daemon *d, const struct conf *c,
 
 /* ---- start and stop */
 
+/*
+ * A CRL is of a key, and each issuer makes one of what itself revoked: two
+ * with one key would each call good what the other revoked.
+ */
+static const char *
+check_own_key(const struct daemon *d, const struct issuer *issuer)
+{
+	for (size_t i = 0; issuer->ops->plans && i < d->nissuers; i++) {
+		const struct issuer *o = d->issuers[i];
+
+		if (o->ops->plans &&
+		    memcmp(issuer_local_ca(o)->spki_hash,
+			issuer_local_ca(issuer)->spki_hash, 32) == 0)
+			return str_printf(d->arena,
+			    "issuers %s and %s have the same key; each needs "
+			    "one of its own, or their CRLs would contradict "
+			    "each other",
+			    o->name, issuer->name)
+			    .p;
+	}
+	return NULL;
+}
+
 bool
 issuers_make(struct daemon *d, const char **why)
 {
@@ -116,7 +142,10 @@ issuers_make(struct daemon *d, const char **why)
 		    why);
 		if (d->issuers[i] == NULL)
 			return false;
+		*why = check_own_key(d, d->issuers[i]);
 		d->nissuers++;
+		if (*why != NULL)
+			return false;
 	}
 	return true;
 }

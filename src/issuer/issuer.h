@@ -117,7 +117,8 @@ struct issuer_local_options {
 	const char *name;
 	struct loop *loop;
 	const char *cert_file, *key_file, *chain_file; /* chain may be NULL */
-	int64_t backdate; /* usec before now that validity begins */
+	const char *passphrase_file; /* of the key; NULL: not encrypted */
+	int64_t backdate;            /* usec before now that validity begins */
 	const char *ocsp_url, *ca_issuers_url, *crl_url; /* NULL: none */
 	/* what is published about its certificates; usec, 0: nothing */
 	int64_t crl_interval, crl_lifetime, ocsp_lifetime;

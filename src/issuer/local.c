@@ -249,7 +249,11 @@ issuer_local_new(const struct issuer_local_options *o, struct arena *a,
 	l->loop = o->loop;
 	issuer_local_set(&l->issuer, o);
 	strncpy(l->issuer.name, o->name, sizeof(l->issuer.name) - 1);
-	*why = pki_load_ca(l->arena, o->cert_file, o->key_file, o->chain_file,
+	*why = pki_load_ca_files(l->arena,
+	    &(struct pki_ca_files){ .cert = o->cert_file,
+		.key = o->key_file,
+		.chain = o->chain_file,
+		.passphrase = o->passphrase_file },
 	    when_now() / WHEN_SECOND, &l->ca);
 	if (*why != NULL) {
 		*why = str_cstr(a, str_from(*why)); /* ours goes away */

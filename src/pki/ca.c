@@ -213,23 +213,33 @@ const char *
 pki_load_ca(struct arena *a, const char *cert_path, const char *key_path,
     const char *chain_path, int64_t now, struct pki_ca *out)
 {
+	return pki_load_ca_files(a,
+	    &(struct pki_ca_files){ .cert = cert_path,
+		.key = key_path,
+		.chain = chain_path },
+	    now, out);
+}
+
+const char *
+pki_load_ca_files(struct arena *a, const struct pki_ca_files *f, int64_t now,
+    struct pki_ca *out)
+{
 	struct str *chain = arena_array(a, struct str, PKI_CHAIN_MAX);
 	EVP_PKEY *key = NULL;
 	const char *why;
 	size_t n = 0;
 
-	if ((why = load_certs(a, cert_path, chain, &n)) != NULL)
+	if ((why = load_certs(a, f->cert, chain, &n)) != NULL)
 		return why;
-	if (chain_path != NULL &&
-	    (why = load_certs(a, chain_path, chain, &n)) != NULL)
+	if (f->chain != NULL &&
+	    (why = load_certs(a, f->chain, chain, &n)) != NULL)
 		return why;
-	if ((why = pki_load_key(a, key_path, &key)) != NULL)
+	if ((why = pki_load_locked_key(a, f->key, f->passphrase, &key)) != NULL)
 		return why;
 	why = pki_make_ca(a, key, chain, n, now, out);
 	EVP_PKEY_free(key);
 	if (why != NULL)
-		return str_printf(a, "%s with %s: %s", cert_path, key_path, why)
-		    .p;
+		return str_printf(a, "%s with %s: %s", f->cert, f->key, why).p;
 	return NULL;
 }
 

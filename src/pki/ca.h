@@ -40,6 +40,16 @@ const char *pki_load_ca(struct arena *, const char *cert_path,
     const char *key_path, const char *chain_path, int64_t now,
     struct pki_ca *out);
 
+/*
+ * The same, with a key that may be encrypted: see pki_load_locked_key.
+ * chain and passphrase may be NULL.
+ */
+struct pki_ca_files {
+	const char *cert, *key, *chain, *passphrase;
+};
+const char *pki_load_ca_files(struct arena *, const struct pki_ca_files *,
+    int64_t now, struct pki_ca *out);
+
 /* The same from a key (one reference is taken) and the chain in DER. */
 const char *pki_make_ca(struct arena *, EVP_PKEY *, const struct str *chain,
     size_t nchain, int64_t now, struct pki_ca *out);

@@ -11,6 +11,7 @@
 #include <openssl/evp.h>
 #include <openssl/mem.h>
 #include <openssl/nid.h>
+#include <openssl/pkcs8.h>
 #include <openssl/rsa.h>
 #include <openssl/sha.h>
 
@@ -232,24 +233,35 @@ read_key(struct pem pem, EVP_PKEY *(*read)(CBS *))
 	return key;
 }
 
-/* *out stays NULL if the block is something else. */
-static const char *
-take_key(struct arena *a, struct pem pem, EVP_PKEY **out)
+static EVP_PKEY *
+unlock(struct pem pem, struct str passphrase)
 {
-	size_t i = 0, n = sizeof(readers) / sizeof(readers[0]);
+	EVP_PKEY *key;
+	uint8_t *der;
+	size_t n;
+	CBS cbs;
+
+	if (!pem_decode(pem.body, &der, &n))
+		return NULL;
+	CBS_init(&cbs, der, n);
+	key = PKCS8_parse_encrypted_private_key(&cbs, passphrase.p,
+	    passphrase.n);
+	if (CBS_len(&cbs) != 0) {
+		EVP_PKEY_free(key);
+		key = NULL;
+	}
+	OPENSSL_free(der);
+	ERR_clear_error();
+	return key;
+}
+
+static const char *
+check_kind(struct arena *a, EVP_PKEY **out)
+{
 	enum pki_key_kind kind;
 	const char *why;
 	unsigned bits;
 
-	if (str_is(pem.label, "ENCRYPTED PRIVATE KEY") ||
-	    str_starts(pem.body, STR("Proc-Type:")))
-		return "holds an encrypted key, which is not supported";
-	while (i < n && !str_is(pem.label, readers[i].label))
-		i++;
-	if (i == n)
-		return NULL;
-	if ((*out = read_key(pem, readers[i].read)) == NULL)
-		return "holds a private key that cannot be read";
 	if (pki_key_is(*out, &kind, &bits, &why))
 		return NULL;
 	EVP_PKEY_free(*out);
@@ -257,22 +269,62 @@ take_key(struct arena *a, struct pem pem, EVP_PKEY **out)
 	return str_printf(a, "holds %s", why).p;
 }
 
-const char *
-pki_parse_key(struct arena *a, struct str text, EVP_PKEY **out)
+static const char *
+take_locked(struct arena *a, struct pem pem, struct str passphrase,
+    EVP_PKEY **out)
+{
+	if (passphrase.p == NULL)
+		return "holds an encrypted key, and no passphrase is given";
+	if ((*out = unlock(pem, passphrase)) == NULL)
+		return "holds an encrypted key that the passphrase does not "
+		       "open, or that is not PBES2 with PBKDF2";
+	return check_kind(a, out);
+}
+
+/* *out stays NULL if the block is something else. */
+static const char *
+take_key(struct arena *a, struct pem pem, struct str passphrase, EVP_PKEY **out)
+{
+	size_t i = 0, n = sizeof(readers) / sizeof(readers[0]);
+
+	if (str_is(pem.label, "ENCRYPTED PRIVATE KEY"))
+		return take_locked(a, pem, passphrase, out);
+	if (str_starts(pem.body, STR("Proc-Type:")))
+		return "holds a key that is encrypted in an old way, which is "
+		       "not supported; openssl pkcs8 -topk8 makes it PKCS#8";
+	while (i < n && !str_is(pem.label, readers[i].label))
+		i++;
+	if (i == n)
+		return NULL;
+	if ((*out = read_key(pem, readers[i].read)) == NULL)
+		return "holds a private key that cannot be read";
+	return check_kind(a, out);
+}
+
+static const char *
+parse_key(struct arena *a, struct str text, struct str passphrase,
+    EVP_PKEY **out)
 {
 	const char *why = NULL;
 	struct pem pem;
 
 	*out = NULL;
 	while (why == NULL && *out == NULL && pem_next(&text, &pem, &why))
-		why = take_key(a, pem, out);
+		why = take_key(a, pem, passphrase, out);
 	if (why == NULL && *out == NULL)
 		why = "holds no private key in PEM";
 	return why;
 }
 
 const char *
-pki_load_key(struct arena *a, const char *path, EVP_PKEY **out)
+pki_parse_key(struct arena *a, struct str text, EVP_PKEY **out)
+{
+	return parse_key(a, text, STR_NONE, out);
+}
+
+static const char *
+load_key(struct arena *a, const char *path, struct str passphrase,
+    EVP_PKEY **out)
 {
 	const char *why;
 	struct str text;
@@ -280,9 +332,40 @@ pki_load_key(struct arena *a, const char *path, EVP_PKEY **out)
 	*out = NULL;
 	if ((why = file_read(a, path, PKI_KEY_FILE_MAX, true, &text)) != NULL)
 		return why;
-	why = pki_parse_key(a, text, out);
+	why = parse_key(a, text, passphrase, out);
 	file_free(text);
 	return why != NULL ? str_printf(a, "%s %s", path, why).p : NULL;
+}
+
+const char *
+pki_load_key(struct arena *a, const char *path, EVP_PKEY **out)
+{
+	return load_key(a, path, STR_NONE, out);
+}
+
+const char *
+pki_load_locked_key(struct arena *a, const char *path,
+    const char *passphrase_path, EVP_PKEY **out)
+{
+	struct str text, passphrase;
+	const char *why;
+
+	*out = NULL;
+	if (passphrase_path == NULL)
+		return pki_load_key(a, path, out);
+	why = file_read(a, passphrase_path, PKI_PASSPHRASE_MAX, true, &text);
+	if (why != NULL)
+		return why;
+	passphrase = text;
+	if (str_ends(passphrase, STR("\n")))
+		passphrase.n--;
+	if (passphrase.n > 0)
+		why = load_key(a, path, passphrase, out);
+	else
+		why = str_printf(a, "%s holds no passphrase", passphrase_path)
+			  .p;
+	file_free(text);
+	return why;
 }
 
 /* ---- public keys */

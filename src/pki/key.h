@@ -31,6 +31,7 @@ enum {
 	PKI_RSA_BITS_MAX = 4096,
 	PKI_SPKI_MAX = 1024,
 	PKI_KEY_FILE_MAX = 16384,
+	PKI_PASSPHRASE_MAX = 1024,
 };
 
 /* "RSA", "P-256", "P-384", "P-521", "Ed25519" */
@@ -54,6 +55,14 @@ EVP_PKEY *pki_generate_key(enum pki_key_kind);
  * frees *out.
  */
 const char *pki_load_key(struct arena *, const char *path, EVP_PKEY **out);
+
+/*
+ * The same, and the key may be encrypted (PKCS#8, "ENCRYPTED PRIVATE KEY",
+ * PBES2 with PBKDF2 and AES) under the passphrase in another file, which only
+ * its owner can use; one line feed at its end does not count. NULL: none.
+ */
+const char *pki_load_locked_key(struct arena *, const char *path,
+    const char *passphrase_path, EVP_PKEY **out);
 
 /* The same from PEM text; the sentence lacks its subject ("holds no key"). */
 const char *pki_parse_key(struct arena *, struct str pem, EVP_PKEY **out);

@@ -6,9 +6,76 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <openssl/cipher.h>
+#include <openssl/pkcs8.h>
+
 #include "world.h"
 
 /* ---- what we make */
+
+/* Under a passphrase as openssl pkcs8 -topk8 does it. */
+static struct str
+locked_pem(struct arena *a, EVP_PKEY *key, const char *passphrase)
+{
+	CBB cbb;
+
+	assert_true(CBB_init(&cbb, 256) &&
+	    PKCS8_marshal_encrypted_private_key(&cbb, -1, EVP_aes_256_cbc(),
+		passphrase, strlen(passphrase), NULL, 16, 1000, key));
+	return pki_write_pem(a, "ENCRYPTED PRIVATE KEY", der_take(a, &cbb));
+}
+
+/* Another file that only its owner can read. */
+static const char *
+save_secret(struct arena *a, const char *folder, const char *name,
+    struct str text)
+{
+	const char *path = str_printf(a, "%s/%s", folder, name).p;
+
+	must(pki_save_text(a, path, text, PKI_SAVE_REPLACE));
+	assert_int_equal(chmod(path, 0600), 0);
+	return path;
+}
+
+static void
+an_encrypted_key_needs_its_passphrase(void **state)
+{
+	struct world *w = *state;
+	struct arena *a = w->arena;
+	char folder[] = "/tmp/certloop-ca-XXXXXX";
+	struct pki_ca_files f = { 0 };
+	struct pki_ca ca;
+
+	assert_non_null(mkdtemp(folder));
+	f.cert = save_secret(a, folder, "cert", w->ca.full_pem);
+	f.key = save_secret(a, folder, "key",
+	    locked_pem(a, w->ca.key, "open sesame"));
+	expect(pki_load_ca_files(a, &f, now, &ca), "no passphrase is given");
+	f.passphrase = save_secret(a, folder, "pass", STR("open sesame"));
+	must(pki_load_ca_files(a, &f, now, &ca));
+	assert_memory_equal(ca.spki_hash, w->ca.spki_hash, 32);
+	(void)save_secret(a, folder, "pass", STR("open sesame\n"));
+	must(pki_load_ca_files(a, &f, now, &ca));
+	(void)save_secret(a, folder, "pass", STR("open sesame\n\n"));
+	expect(pki_load_ca_files(a, &f, now, &ca), "does not open");
+	(void)save_secret(a, folder, "pass", STR("open"));
+	expect(pki_load_ca_files(a, &f, now, &ca), "does not open");
+	(void)save_secret(a, folder, "pass", STR("\n"));
+	expect(pki_load_ca_files(a, &f, now, &ca), "holds no passphrase");
+	assert_int_equal(chmod(f.passphrase, 0640), 0);
+	expect(pki_load_ca_files(a, &f, now, &ca), "has mode 0640");
+	unlink(f.passphrase);
+	expect(pki_load_ca_files(a, &f, now, &ca), "No such file");
+	/* a key that is not encrypted does not mind */
+	f.passphrase = save_secret(a, folder, "pass", STR("x"));
+	unlink(f.key);
+	must(pki_save_key(a, f.key, w->ca.key, PKI_SAVE_NEW));
+	must(pki_load_ca_files(a, &f, now, &ca));
+	unlink(f.passphrase);
+	unlink(f.key);
+	unlink(f.cert);
+	assert_int_equal(rmdir(folder), 0);
+}
 
 static void
 the_cas_we_make_are_what_they_should_be(void **state)
@@ -344,6 +411,7 @@ main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, make_world, drop_world)
 	const struct CMUnitTest tests[] = {
 		T(the_cas_we_make_are_what_they_should_be),
+		T(an_encrypted_key_needs_its_passphrase),
 		T(the_chain_for_clients_ends_below_the_root),
 		T(an_issuing_ca_does_not_outlive_its_root),
 		T(cas_with_impossible_names_or_dates_are_not_made),
