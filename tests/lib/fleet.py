@@ -161,6 +161,56 @@ class HAProxy:
             self.process = None
 
 
+class Nginx:
+    """The example of contrib/nginx, with our ports put in."""
+
+    EXAMPLE = (Path(__file__).resolve().parents[2] / "contrib" / "nginx"
+               / "certloop.conf")
+
+    def __init__(self, directory, backends, pem, source=LOCALHOST):
+        self.directory = Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.pem = pem
+        self.file = self.directory / "nginx.conf"
+        lines = []
+        for line in self.EXAMPLE.read_text().splitlines():
+            words = line.split()
+            if words[:1] == ["server"] and words[1] != "{":
+                continue
+            if words[:1] == ["listen"]:
+                line = f"    listen {LOCALHOST}:{self.port} ssl;"
+            if words[:1] in (["ssl_certificate"], ["ssl_certificate_key"]):
+                line = f"    {words[0]} {pem};"
+            lines.append(line)
+            if words[:1] == ["upstream"]:
+                lines += [f"    server {LOCALHOST}:{port};"
+                          for port in backends]
+            if words[:1] == ["proxy_pass"]:
+                lines.append(f"        proxy_bind {source};")
+        temp = "".join(
+            f"{kind}_temp_path {self.directory}/{kind};\n" for kind in
+            ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        self.file.write_text(
+            f"daemon off;\nmaster_process off;\n"
+            f"pid {self.directory}/pid;\nerror_log {self.directory}/log;\n"
+            f"events {{}}\nhttp {{\naccess_log off;\n{temp}"
+            + "\n".join(lines) + "\n}\n")
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [shutil.which("nginx") or "/usr/sbin/nginx", "-c",
+             str(self.file), "-p", str(self.directory)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+        wait_for(self.answers, 20, "nginx")
+        return self
+
+    directory_url = HAProxy.directory_url
+    answers = HAProxy.answers
+    remove = HAProxy.remove
+
+
 class Replica(servers.Certloopd):
     """One of several on one Postgres, behind a balancer or not."""
 
@@ -175,7 +225,11 @@ class Replica(servers.Certloopd):
         if redis is not None:
             options["extra"] = options.get("extra", "") + \
                 f'\nredis {{ address = "{redis.address}"\n deadline = 1s }}\n'
-        if proxied:
+        if proxied == "forwarded":
+            options["acme_options"] = (
+                "tls = false\n  forwarded = true\n"
+                '  trusted_proxies = { "127.0.0.0/31" }')
+        elif proxied:
             options["acme_options"] = (
                 "tls = false\n  proxy = true\n"
                 '  trusted_proxies = { "127.0.0.0/8" }')
@@ -217,13 +271,15 @@ def client_of(members, **options):
                   http=Round(members), **options)
 
 
-def balance(build, directory, made, redis, store, retry=True, **options):
+def balance(build, directory, made, redis, store, retry=True,
+            with_nginx=False, **options):
     """Start replicas behind HAProxy, each added to made; (HAProxy, they).
     Without retry HAProxy never sends a request twice."""
     pem = directory / "balancer.pem"
     pem.write_bytes(self_signed("localhost"))
     ports = [free_port() for _ in range(REPLICAS)]
-    proxy = HAProxy(directory / "haproxy", ports, pem, retry)
+    proxy = Nginx(directory / "nginx", ports, pem) if with_nginx else \
+        HAProxy(directory / "haproxy", ports, pem, retry)
     made.append(proxy)
     options.setdefault("backend", "redis")
     options.setdefault("limits", servers.Certloopd.NO_LIMITS)
@@ -231,7 +287,7 @@ def balance(build, directory, made, redis, store, retry=True, **options):
     for i, port in enumerate(ports):
         replica = Replica(
             build, directory / f"member{i}", store=store, redis=redis,
-            proxied=True, public_url=f"https://localhost:{proxy.port}",
+            proxied="forwarded" if with_nginx else True, public_url=f"https://localhost:{proxy.port}",
             **options)
         made.append(replica)
         replica.port = port
