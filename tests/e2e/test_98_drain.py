@@ -10,7 +10,6 @@ import subprocess
 import time
 
 import servers
-import web
 from servers import wait_for
 
 
