@@ -132,6 +132,11 @@ acme_check_conf(struct acme *acme, const struct conf *conf, struct arena *a,
 	struct validate_options o = { .loop = acme->loop,
 		.user_agent = "certloop validation" };
 
+	acme->checked = (struct pki_blocklist){ .n = 0 };
+	if (conf->key_blocklist.n > 0 &&
+	    (*why = pki_load_blocklist(a, conf->key_blocklist.p,
+		 &acme->checked)) != NULL)
+		return false;
 	for (size_t i = 0; i < conf->nprofiles; i++) {
 		const struct conf_profile *p = &conf->profiles[i];
 
@@ -196,6 +201,7 @@ acme_configure(struct acme *acme, struct arena *a, const struct conf *conf,
 	s->refs = 1;
 	s->arena = a;
 	s->conf = conf;
+	s->blocklist = acme->checked;
 	s->public_url = str_dup(a, public_url);
 	s->nprofiles = conf->nprofiles;
 	s->profiles = arena_array(a, struct acme_profile, conf->nprofiles);

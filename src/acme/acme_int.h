@@ -12,6 +12,7 @@
 #include "audit/audit.h"
 #include "base/json.h"
 #include "jose/jws.h"
+#include "pki/weak.h"
 #include "validate/validate.h"
 
 enum {
@@ -47,6 +48,7 @@ struct acme_setup {
 	struct acme_profile *profiles;
 	size_t nprofiles;
 	const struct acme_profile *preset; /* behind the shorthand */
+	struct pki_blocklist blocklist;
 };
 
 struct issuance;
@@ -63,6 +65,7 @@ struct acme {
 	struct nonces *nonces;
 	struct cache *cache;
 	struct renewals *renewals;
+	struct pki_blocklist checked; /* of the configuration to come */
 	struct admission *admission;
 	struct http_app app;
 	LIST_HEAD(, issuance) issuing;
@@ -239,6 +242,9 @@ const struct problem *policy_check_id(struct arena *,
 /* The same, and against what the account's external account allows. */
 const struct problem *policy_check_asked(const struct areq *,
     const struct acme_id *);
+/* Is the key weak, or known to others? The problem is of that type. */
+const struct problem *policy_check_strength(const struct areq *,
+    const EVP_PKEY *, enum problem_type);
 const struct problem *policy_check_key(struct arena *,
     const struct acme_profile *, const struct pki_csr *);
 

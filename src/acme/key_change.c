@@ -102,7 +102,9 @@ key_change_check(struct areq *q)
 
 	q->state = kc;
 	if ((pr = read_inner(q, &inner, &kc->new)) != NULL ||
-	    (pr = check_payload(q, &inner, &kc->old)) != NULL)
+	    (pr = check_payload(q, &inner, &kc->old)) != NULL ||
+	    (pr = policy_check_strength(q, kc->new.key,
+		 PROBLEM_BAD_PUBLIC_KEY)) != NULL)
 		return pr;
 	redeem_limit(q, LIMIT_KEY_CHANGE, q->account);
 	return NULL;

@@ -43,7 +43,9 @@ new_account_check(struct areq *q)
 		return pr;
 	if (ar->only_existing)
 		return NULL; /* the rest does not count, section 7.3.1 */
-	if ((pr = account_parse_contacts(q, &ar->contacts)) != NULL ||
+	if ((pr = policy_check_strength(q, q->key, PROBLEM_BAD_PUBLIC_KEY)) !=
+		NULL ||
+	    (pr = account_parse_contacts(q, &ar->contacts)) != NULL ||
 	    (pr = eab_parse(q, &ar->eab)) != NULL)
 		return pr;
 	ar->id = id_new(q->arena);

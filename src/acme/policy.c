@@ -78,3 +78,21 @@ policy_check_key(struct arena *a, const struct acme_profile *p,
 	    "this profile does not allow %s keys of %u bits",
 	    pki_key_kind_name(csr->kind), csr->bits);
 }
+
+const struct problem *
+policy_check_strength(const struct areq *q, const EVP_PKEY *key,
+    enum problem_type type)
+{
+	const char *why = pki_key_weakness(key);
+	uint8_t hash[32];
+
+	if (why != NULL)
+		return problem_new(q->arena, type, "the key is %s", why);
+	if (q->setup->blocklist.n == 0)
+		return NULL;
+	pki_spki_hash(pki_write_spki(q->arena, key), hash);
+	if (!pki_is_blocked(&q->setup->blocklist, hash))
+		return NULL;
+	return problem_new(q->arena, type,
+	    "the key is known to others, or refused here: make another one");
+}
