@@ -133,6 +133,7 @@ struct areq {
 	EVP_PKEY *key;
 	enum jwk_kind kind;
 	int64_t key_version;
+	struct str limits;  /* of the account: see ratelimit/override.h */
 	struct str allowed; /* names of its external account; empty: any */
 	struct nonce nonce;
 	const struct problem *refusal; /* what the answer will be anyway */
@@ -173,6 +174,11 @@ enum step acme_recheck(struct areq *, enum step (*why)(struct areq *));
 
 /* Add key=value to the request's one log line. */
 void acme_log(struct areq *, const char *key, struct str value);
+
+/* limits.c: values of a limit that hold instead of those of section limits, or
+ * NULL; and how many orders may be open at once, 0 for any number. */
+const struct limit *limits_override(struct areq *, enum limit_id);
+int64_t limits_open_orders(struct areq *);
 
 /* redeem.c: nonce and limits; then the handler, or the refusal. */
 enum step redeem_start(struct areq *);

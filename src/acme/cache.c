@@ -16,7 +16,7 @@ struct entry {
 	int64_t loaded; /* loop_mono */
 	LIST_ENTRY(entry) chain;
 	TAILQ_ENTRY(entry) age;
-	char text[]; /* id, profile and allowed */
+	char text[]; /* id, profile, allowed and limits */
 };
 
 LIST_HEAD(chain, entry);
@@ -113,7 +113,8 @@ cache_put(struct cache *c, const struct cached_account *a, int64_t mono)
 	cache_drop(c, a->profile, a->id);
 	if (c->size == c->max)
 		drop_entry(c, TAILQ_LAST(&c->ages, ages_head));
-	e = calloc(1, sizeof(*e) + a->id.n + a->profile.n + a->allowed.n);
+	e = calloc(1,
+	    sizeof(*e) + a->id.n + a->profile.n + a->allowed.n + a->limits.n);
 	if (e == NULL)
 		abort();
 	e->account = *a;
@@ -122,7 +123,13 @@ cache_put(struct cache *c, const struct cached_account *a, int64_t mono)
 	if (a->allowed.n > 0)
 		memcpy(e->text + a->id.n + a->profile.n, a->allowed.p,
 		    a->allowed.n);
+	if (a->limits.n > 0)
+		memcpy(e->text + a->id.n + a->profile.n + a->allowed.n,
+		    a->limits.p, a->limits.n);
 	e->account.id = str_make(e->text, a->id.n);
+	e->account.limits = str_make(e->text + a->id.n + a->profile.n +
+		a->allowed.n,
+	    a->limits.n);
 	e->account.profile = str_make(e->text + a->id.n, a->profile.n);
 	e->account.allowed = str_make(e->text + a->id.n + a->profile.n,
 	    a->allowed.n);

@@ -25,6 +25,7 @@ struct cached_account {
 	enum jwk_kind kind;
 	int64_t key_version;
 	struct str allowed; /* never changes */
+	struct str limits;  /* a change of them may be late */
 };
 
 enum { CACHE_MAX_AGE = 60 }; /* seconds */

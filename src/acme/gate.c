@@ -236,6 +236,7 @@ gate_account(struct areq *q)
 	q->kind = known->kind;
 	q->key_version = known->key_version;
 	q->allowed = str_dup(q->arena, known->allowed);
+	q->limits = str_dup(q->arena, known->limits);
 	EVP_PKEY_up_ref(q->key); /* the cache may drop it meanwhile */
 	arena_defer(q->arena, drop_key, q->key);
 	return gate_verified(q);
@@ -265,13 +266,16 @@ read_account(struct areq *q, const struct store_result *r)
 	q->key_version = store_get_int(r, 0, 0, ACCOUNT_GET_KEY_VERSION);
 	q->allowed = str_dup(q->arena,
 	    store_get_str(r, 0, 0, ACCOUNT_GET_ALLOWED));
+	q->limits = str_dup(q->arena,
+	    store_get_str(r, 0, 0, ACCOUNT_GET_LIMITS));
 	cache_put(q->acme->cache,
 	    &(struct cached_account){ .id = q->account,
 		.profile = q->profile->name,
 		.key = q->key,
 		.kind = q->kind,
 		.key_version = q->key_version,
-		.allowed = q->allowed },
+		.allowed = q->allowed,
+		.limits = q->limits },
 	    loop_mono(q->acme->loop));
 	return NULL;
 }

@@ -134,7 +134,8 @@ reply_found(struct areq *q, const struct store_result *r, unsigned st)
 static enum step
 take_limit(struct areq *q)
 {
-	struct take t = { .limit = LIMIT_NEW_ACCOUNT };
+	struct take t = { .limit = LIMIT_NEW_ACCOUNT,
+		.override = limits_override(q, LIMIT_NEW_ACCOUNT) };
 
 	t.key = addr_text(q->arena, addr_mask(q->req->peer, LIMIT_SITE_BITS));
 	return ratelimit_take(q->acme->options.limits, &q->req->task, &t,

@@ -274,7 +274,7 @@ insert_order(struct areq *q, struct batch *b, const struct order_request *o,
 	put_date(b, o->not_before);
 	put_date(b, o->not_after);
 	store_int(b, order_lifetime(q->profile->conf));
-	store_int(b, q->setup->conf->limits.open_orders_per_account);
+	store_int(b, limits_open_orders(q));
 	store_str(b, o->replaces.given ? o->replaces.id : STR_NONE);
 }
 
@@ -464,7 +464,7 @@ on_open(void *arg, const struct store_result *r)
 	    "the account has %lld open orders, and at most %lld are allowed: "
 	    "finalize one, or wait until one expires",
 	    (long long)store_get_int(r, 0, 0, ORDERS_OPEN_N),
-	    (long long)q->setup->conf->limits.open_orders_per_account);
+	    (long long)limits_open_orders(q));
 	pr->retry_after = wait > 0 ?
 	    (unsigned)((wait + WHEN_SECOND - 1) / WHEN_SECOND) :
 	    1;

@@ -128,7 +128,9 @@ void
 redeem_limit(struct areq *q, enum limit_id limit, struct str key)
 {
 	assert(q->ntakes < sizeof(q->takes) / sizeof(q->takes[0]));
-	q->takes[q->ntakes++] = (struct take){ .limit = limit, .key = key };
+	q->takes[q->ntakes++] = (struct take){ .limit = limit,
+		.key = key,
+		.override = limits_override(q, limit) };
 }
 
 /* ---- the store's epoch */

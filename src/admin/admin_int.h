@@ -47,6 +47,8 @@ extern const struct admin_route admin_limits_route, admin_limit_route,
     admin_limit_reset_route;
 extern const struct admin_route admin_loops_route, admin_loop_route,
     admin_loop_renew_route;
+extern const struct admin_route admin_overrides_route, admin_override_set_route,
+    admin_override_remove_route;
 extern const struct admin_route admin_gc_route, admin_db_route;
 
 #endif

@@ -343,6 +343,8 @@ print_rate(struct buf *b, const void *field)
 {
 	const struct conf_rate *rate = field;
 
+	if (rate->window == 0)
+		return; /* not given */
 	if (rate->max == 0) {
 		buf_char(b, '0');
 		return;

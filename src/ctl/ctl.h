@@ -81,6 +81,8 @@ extern const struct command loop_list_command, loop_show_command,
     loop_renew_command;
 extern const struct command limit_show_command, limit_reset_command,
     gc_run_command, db_status_command;
+extern const struct command limit_override_list_command,
+    limit_override_set_command, limit_override_remove_command;
 
 enum { CTL_OPTIONS_MAX = 16 };
 

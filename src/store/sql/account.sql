@@ -12,8 +12,9 @@ RETURNING id
 SELECT id, status, contacts, tos_agreed, created, key_version, jwk, eab
 FROM accounts WHERE profile = $1 AND thumbprint = $2
 
--- name: account_get  args: id text, profile text  cols: id, status, contacts, tos_agreed, created, key_version, jwk, allowed
-SELECT id, status, contacts, tos_agreed, created, key_version, jwk, allowed
+-- name: account_get  args: id text, profile text  cols: id, status, contacts, tos_agreed, created, key_version, jwk, allowed, limits
+SELECT id, status, contacts, tos_agreed, created, key_version, jwk, allowed,
+    limits
 FROM accounts WHERE id = $1 AND profile = $2
 
 -- name: account_take  args: id text, profile text, key_version int  cols: id

@@ -216,3 +216,14 @@ FROM schema_versions ORDER BY version DESC LIMIT $1;
 -- cols: name, holder, fence, until
 SELECT name, holder, fence, until FROM leases
 WHERE until > now_us() ORDER BY name LIMIT $1;
+
+-- Limits of one account by itself. Changed by whoever read them as they are.
+-- name: admin_limits_get
+-- args: id text
+-- cols: profile, limits
+SELECT profile, limits FROM accounts WHERE id = $1;
+
+-- name: admin_limits_set
+-- args: id text, before text, after text
+-- cols: id
+UPDATE accounts SET limits = $3 WHERE id = $1 AND limits = $2 RETURNING id;

@@ -54,6 +54,7 @@ CREATE TABLE accounts (
 	eab_key TEXT COLLATE "C",             -- eab_keys.id, if it was bound
 	eab TEXT,                             -- the binding, JSON
 	allowed TEXT NOT NULL DEFAULT '',     -- of that key: names, prefixes
+	limits TEXT NOT NULL DEFAULT '',      -- by an operator: NAME=MAX/USEC
 	created BIGINT NOT NULL,
 	UNIQUE (profile, thumbprint)
 );
