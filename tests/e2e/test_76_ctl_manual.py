@@ -184,7 +184,7 @@ def test_each_example_of_the_page_runs(world):
 def test_each_command_has_an_example(build):
     said = subprocess.run([build / "certloopctl", "--help"],
                           capture_output=True, text=True, check=True).stdout
-    commands = re.findall(r"^  (\w+(?: [a-z]+)?)\b",
+    commands = re.findall(r"^  (\w+(?: [a-z]+)*)\b",
                           said.partition("commands:\n")[2], re.M)
     shown = " ".join(" ".join(command.split()) for command, _ in examples())
     shown = re.sub(r"certloopctl( -[sc] \S+| --json)+", "certloopctl", shown)
