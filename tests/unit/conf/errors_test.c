@@ -248,10 +248,10 @@ suggests_the_name_that_was_meant(void **state)
 		    "there is no section profiel; did you mean profile?" },
 		{ "frob { a = 1 b = { 2 } c { d = 3 } }",
 		    "there is no section frob; the sections are store, http, "
-		    "limits, redis, dns, listener, issuer, profile" },
+		    "limits, redis, dns, listener, issuer, profile, loop" },
 		{ "frob \"a b\" { }",
 		    "there is no section frob; the sections are store, http, "
-		    "limits, redis, dns, listener, issuer, profile" },
+		    "limits, redis, dns, listener, issuer, profile, loop" },
 		{ "store { db = x }",
 		    "there is no option db in a section "
 		    "store" },
@@ -353,12 +353,12 @@ gathers_all_errors_in_the_order_of_lines(void **state)
 	    "queue = 1\n"
 	    "queue = 1\n"
 	    "}\n",
-	    "error: f:1: listener web: kind = \"web\": must be acme or "
-	    "status\n"
+	    "error: f:1: listener web: kind = \"web\": must be acme, "
+	    "status or ca\n"
 	    "error: f:2: there is no option adress; did you mean address?\n"
 	    "error: f:4: option lease is given twice, first in line 3\n"
 	    "error: f:5: there is no section frob; the sections are store, "
-	    "http, limits, redis, dns, listener, issuer, profile\n"
+	    "http, limits, redis, dns, listener, issuer, profile, loop\n"
 	    "error: f:7: there is no option log_lvel; did you mean "
 	    "log_level?\n"
 	    "error: f:9: there is no option queue here; it belongs into a "
