@@ -193,7 +193,7 @@ enum ctl_exit
 ctl_ask(struct ctl *ctl, const char *method, const char *path, struct str body,
     unsigned also, const struct json **out)
 {
-	struct str raw;
+	struct str raw = STR_NONE;
 	enum ctl_exit code = ask(ctl, method, path, body, also, out, &raw);
 
 	if (code == CTL_OK && ctl->json)

@@ -359,7 +359,8 @@ is_gone(int pid)
 
 		if (f == NULL)
 			return true;
-		(void)fscanf(f, "%*d (%*[^)]) %c", &state);
+		if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+			state = '?';
 		fclose(f);
 		if (state == 'Z')
 			return true;
