@@ -485,6 +485,7 @@ def test_others_are_refused_whatever_the_mode(new_server, another_user):
         assert done.returncode == FORBIDDEN, done.stdout
         assert "(403)" in done.stderr and "admin_group" in done.stderr
     assert server.metrics()["certloop_admin_peers_refused_total"] == 3
+    server.wait_log("refused a user on the admin socket")
     lines = re.findall(r"refused a user on the admin socket.*", server.log())
     assert len(lines) == 1 and "uid=65534" in lines[0]
 
