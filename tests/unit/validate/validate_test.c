@@ -371,6 +371,8 @@ dns_calls_bogus_answers_a_failure(void **state)
 	struct told t;
 	int fd;
 
+	rq.timeout = 4 * WHEN_SECOND;
+	d.deadline = 3 * WHEN_SECOND;
 	put_digest(w, "_acme-challenge.signed.example");
 	anchor = stub_sign(w->stub, w->arena, "signed.example");
 	stub_set(w->stub, "_acme-challenge.signed.example", STUB_BAD_SIGNATURE);
