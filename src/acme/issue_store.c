@@ -20,14 +20,6 @@ static enum step on_marked(void *, const struct store_result *);
 static enum step on_renewed(void *, const struct store_result *);
 static enum step on_orphaned(void *, const struct store_result *);
 
-static const char *
-cause_of(const struct store_result *r)
-{
-	return r->problem != NULL && r->problem->cause != NULL ?
-	    r->problem->cause :
-	    "conflict";
-}
-
 static struct batch *
 new_batch(struct issuance *s)
 {
@@ -174,7 +166,7 @@ on_orphaned(void *arg, const struct store_result *r)
 			  "revoke it at its issuer",
 		    LOG_STR("issuer", s->claim.issuer),
 		    LOG_STR("serial", s->made.serial),
-		    LOG_TEXT("cause", cause_of(r)));
+		    LOG_TEXT("cause", store_cause(r)));
 	}
 	issue_end(s, &(struct issued){ .pending = true });
 	return STEP_DONE;
@@ -213,7 +205,7 @@ on_stored(void *arg, const struct store_result *r)
 	} else {
 		log_warn("while storing a certificate",
 		    LOG_STR("order", s->claim.order),
-		    LOG_TEXT("cause", cause_of(r)));
+		    LOG_TEXT("cause", store_cause(r)));
 		/* a local issuer makes the same one again: recovery does it */
 		if (s->remote && s->store_tries++ < ISSUE_STORE_TRIES) {
 			issue_rest(s, s->store_tries, 0, issue_store);

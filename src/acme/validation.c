@@ -311,8 +311,7 @@ on_stored(void *arg, const struct store_result *r)
 	else /* the lease runs out, and somebody does it again */
 		log_warn("while storing a validation",
 		    LOG_STR("authz", v->authz),
-		    LOG_TEXT("cause",
-			r->problem != NULL ? r->problem->cause : "conflict"));
+		    LOG_TEXT("cause", store_cause(r)));
 	end_validation(v);
 	return STEP_DONE;
 }

@@ -108,10 +108,7 @@ on_audited(void *arg, const struct store_result *r)
 	if (r->status != STORE_OK)
 		log_warn("a reload has no row in the audit trail",
 		    LOG_STR("actor", c->actor),
-		    LOG_TEXT("cause",
-			r->problem != NULL && r->problem->cause != NULL ?
-			    r->problem->cause :
-			    "the store refused it"));
+		    LOG_TEXT("cause", store_cause(r)));
 	return admin_reply(c, rl->status, rl->answer);
 }
 

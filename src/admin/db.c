@@ -126,9 +126,7 @@ answer(void *arg, const struct store_result *r)
 		write_counts(w, r);
 		write_leases(c, w, r);
 	} else {
-		json_str(w, "trouble",
-		    r->problem->cause != NULL ? str_from(r->problem->cause) :
-						r->problem->detail);
+		json_str(w, "trouble", str_from(store_cause(r)));
 	}
 	json_close(w);
 	return admin_reply(c, 200, w);

@@ -193,11 +193,10 @@ on_tested(void *arg, const struct issuer_result *r)
 	struct admin_call *c = arg;
 	struct testing *t = c->state;
 	struct json_writer *w = json_writer_new(c->arena, ADMIN_REPLY_MAX);
-	const char *found = r->found;
+	struct str found = str_from(r->found);
 
 	if (r->problem != NULL)
-		found = r->problem->cause != NULL ? r->problem->cause :
-						    r->problem->detail.p;
+		found = problem_reason(r->problem);
 	json_open_object(w, NULL);
 	json_str(w, "issuer", str_from(t->issuer->name));
 	json_bool(w, "ok", r->problem == NULL);
@@ -205,7 +204,7 @@ on_tested(void *arg, const struct issuer_result *r)
 		json_str(w, "class", str_from(issuer_class_name(r->class)));
 	else
 		json_null(w, "class");
-	json_str(w, "found", str_from(found));
+	json_str(w, "found", found);
 	json_int(w, "took_ms", (loop_mono(c->admin->loop) - t->began) / 1000);
 	json_close(w);
 	(void)admin_reply(c, 200, w);

@@ -48,6 +48,12 @@ problem_new(struct arena *a, enum problem_type type, const char *fmt, ...)
 	return p;
 }
 
+struct str
+problem_reason(const struct problem *p)
+{
+	return p->cause != NULL ? str_from(p->cause) : p->detail;
+}
+
 struct problem *
 problem_cause(struct arena *a, enum problem_type type, const char *fmt, ...)
 {

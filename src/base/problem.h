@@ -46,6 +46,9 @@ struct problem *problem_new(struct arena *, enum problem_type, const char *fmt,
 struct problem *problem_cause(struct arena *, enum problem_type,
     const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* What the log is told: the cause, or else the detail. */
+struct str problem_reason(const struct problem *);
+
 unsigned problem_status(enum problem_type);
 
 /* The last part of the URN of its type, for example "badNonce". */

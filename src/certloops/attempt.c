@@ -149,8 +149,7 @@ on_failed(void *arg, const struct store_result *r)
 		/* the lease runs out, then it is tried again */
 		log_warn("while recording a failed attempt",
 		    LOG_STR("loop", t->name),
-		    LOG_TEXT("cause",
-			r->problem != NULL ? r->problem->cause : "conflict"));
+		    LOG_TEXT("cause", store_cause(r)));
 	end_attempt(t);
 	return STEP_DONE;
 }
@@ -384,9 +383,7 @@ on_claimed(void *arg, const struct store_result *r)
 		if (r->status != STORE_LOST)
 			log_warn("while claiming a cert loop",
 			    LOG_STR("loop", t->name),
-			    LOG_TEXT("cause",
-				r->problem != NULL ? r->problem->cause :
-						     "conflict"));
+			    LOG_TEXT("cause", store_cause(r)));
 		end_attempt(t);
 		return STEP_DONE;
 	}
@@ -533,9 +530,7 @@ on_signed(void *arg, const struct issuer_result *r)
 	const char *why;
 
 	if (r->problem != NULL) {
-		why = r->problem->cause != NULL ?
-		    r->problem->cause :
-		    str_cstr(t->task.arena, r->problem->detail);
+		why = str_cstr(t->task.arena, problem_reason(r->problem));
 		send_failure(t, why, r->retry_after);
 		return;
 	}
@@ -574,7 +569,7 @@ on_stored(void *arg, const struct store_result *r)
 		/* the lease runs out, then it is tried again */
 		log_warn("while storing a cert loop's certificate",
 		    LOG_STR("loop", t->name),
-		    LOG_TEXT("cause", r->problem->cause));
+		    LOG_TEXT("cause", store_cause(r)));
 		break;
 	}
 	end_attempt(t);

@@ -280,7 +280,7 @@ on_due(void *arg, const struct store_result *r)
 
 	if (r->status != STORE_OK) {
 		log_sampled(LOG_WARN, 1, "while looking for due cert loops",
-		    LOG_TEXT("cause", r->problem->cause));
+		    LOG_TEXT("cause", store_cause(r)));
 		end_poll(cl);
 		return STEP_DONE;
 	}

@@ -162,8 +162,7 @@ on_recorded(void *arg, const struct store_result *r)
 	if (r->status != STORE_OK && r->status != STORE_LOST)
 		/* it stays due, and is found to be unchanged next time */
 		log_warn("while recording a delivery", LOG_STR("loop", t->name),
-		    LOG_TEXT("cause",
-			r->problem != NULL ? r->problem->cause : "conflict"));
+		    LOG_TEXT("cause", store_cause(r)));
 	end_delivery(t);
 	return STEP_DONE;
 }

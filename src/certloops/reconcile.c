@@ -31,9 +31,7 @@ end_round(struct certloops *cl, const struct store_result *failed)
 	cl->reconciling = false;
 	if (failed != NULL)
 		log_warn("while reconciling cert loops",
-		    LOG_TEXT("cause",
-			failed->problem != NULL ? failed->problem->cause :
-						  "a row was changed"));
+		    LOG_TEXT("cause", store_cause(failed)));
 	else
 		cl->reconciled = cl->looked_after = true;
 	task_end(&cl->reconcile);

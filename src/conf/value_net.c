@@ -7,6 +7,18 @@
 
 #include "conf/conf_int.h"
 
+/* Not more values than the option's row allows. */
+static bool
+few_enough(struct conf_value *v)
+{
+	uint64_t max;
+
+	if (!str_u64(str_from(v->row->max), &max) || v->n <= max)
+		return true;
+	v->bad = max;
+	return conf_bad(v, "is one too many; at most %" PRIu64 " will do", max);
+}
+
 /* "0" to "65535" */
 static bool
 read_port(struct str s, unsigned *port)
@@ -113,14 +125,10 @@ conf_parse_servers(struct conf_value *v, void *field)
 {
 	struct conf_address *all = arena_array(v->arena, struct conf_address,
 	    v->n);
-	uint64_t max = UINT64_MAX;
 
-	(void)str_u64(str_from(v->row->max), &max);
+	if (!few_enough(v))
+		return false;
 	for (v->bad = 0; v->bad < v->n; v->bad++) {
-		if (v->bad == max)
-			return conf_bad(v,
-			    "is one too many; at most %" PRIu64 " will do",
-			    max);
 		if (!read_server(v, &all[v->bad]))
 			return conf_bad(v,
 			    "must be an IP address, with a port if it is not "
@@ -205,14 +213,10 @@ static bool
 parse_names(struct conf_value *v, enum name_kind kind, struct conf_list *out)
 {
 	struct str *all = arena_array(v->arena, struct str, v->n);
-	uint64_t max = UINT64_MAX;
 
-	(void)str_u64(str_from(v->row->max), &max);
+	if (!few_enough(v))
+		return false;
 	for (v->bad = 0; v->bad < v->n; v->bad++) {
-		if (v->bad == max)
-			return conf_bad(v,
-			    "is one too many; at most %" PRIu64 " will do",
-			    max);
 		if (!read_name(v, kind, &all[v->bad]))
 			return false;
 	}
@@ -244,14 +248,10 @@ bool
 conf_parse_prefixes(struct conf_value *v, void *field)
 {
 	struct prefix *all = arena_array(v->arena, struct prefix, v->n);
-	uint64_t max = UINT64_MAX;
 
-	(void)str_u64(str_from(v->row->max), &max);
+	if (!few_enough(v))
+		return false;
 	for (v->bad = 0; v->bad < v->n; v->bad++) {
-		if (v->bad == max)
-			return conf_bad(v,
-			    "is one too many; at most %" PRIu64 " will do",
-			    max);
 		if (!prefix_parse(v->v[v->bad], &all[v->bad]))
 			return conf_bad(v,
 			    "must be an address or a prefix, for example "

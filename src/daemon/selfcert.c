@@ -169,10 +169,7 @@ on_recorded(void *arg, const struct store_result *r)
 	struct issuer *issuer = issuers_local(s->d);
 
 	if (r->status != STORE_OK) {
-		finish(s,
-		    r->problem != NULL && r->problem->cause != NULL ?
-			r->problem->cause :
-			"the store refused");
+		finish(s, store_cause(r));
 		return STEP_DONE;
 	}
 	issuer->ops->sign(issuer, &s->task, &s->rq, on_signed, s);
@@ -205,7 +202,7 @@ on_signed(void *arg, const struct issuer_result *r)
 	struct str chain;
 
 	if (r->problem != NULL) {
-		finish(s, r->problem->cause);
+		finish(s, str_cstr(a, problem_reason(r->problem)));
 		return;
 	}
 	chain = str_printf(a, STR_FMT STR_FMT,

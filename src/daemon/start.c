@@ -276,9 +276,7 @@ on_agreed(void *arg, const struct store_result *r)
 
 	if (r->status != STORE_OK) {
 		daemon_fail(d, EXIT_STORE, "cannot use the store",
-		    r->problem != NULL && r->problem->cause != NULL ?
-			r->problem->cause :
-			"it does not answer");
+		    store_cause(r));
 		return STEP_DONE;
 	}
 	if ((why = issuers_check_keys(d, r)) != NULL) {

@@ -106,10 +106,7 @@ fail(struct crl_job *j, const char *why)
 static void
 fail_store(struct crl_job *j, const struct store_result *r)
 {
-	fail(j,
-	    r->problem != NULL && r->problem->cause != NULL ?
-		r->problem->cause :
-		"the store refused");
+	fail(j, store_cause(r));
 }
 
 static void

@@ -106,8 +106,7 @@ on_swept(void *arg, const struct store_result *r)
 	if (r->status != STORE_OK) {
 		metrics_add(METRIC_gc_failures, 1);
 		log_warn("while sweeping", LOG_TEXT("sweep", s->def.name),
-		    LOG_TEXT("cause",
-			r->problem != NULL ? r->problem->cause : "conflict"));
+		    LOG_TEXT("cause", store_cause(r)));
 		end_sweep(s);
 		return STEP_DONE;
 	}

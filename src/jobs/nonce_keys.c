@@ -132,9 +132,8 @@ take_keys(struct nonce_keys *k, const struct store_result *r, const char **why)
 	int64_t age;
 
 	if (r->status != STORE_OK || (n = store_nrows(r, 2)) == 0) {
-		*why = r->problem != NULL && r->problem->cause != NULL ?
-		    r->problem->cause :
-		    "the store has no key";
+		*why = r->status == STORE_OK ? "the store has no key" :
+					       store_cause(r);
 		return NONCE_KEYS_STORE;
 	}
 	n = n < NONCE_KEYS_MAX ? n : NONCE_KEYS_MAX;

@@ -141,8 +141,7 @@ take_failure(struct taking_op *t, const struct store_result *r)
 	metrics_add(METRIC_limits_store_failures, 1);
 	log_sampled(LOG_WARN, 1,
 	    "the store did not decide on limits or a nonce",
-	    LOG_TEXT("cause",
-		r->problem != NULL ? r->problem->cause : "conflict"));
+	    LOG_TEXT("cause", store_cause(r)));
 	if (t->has_nonce)
 		t->result.redeemed = REDEEMED_UNKNOWN;
 	t->result.status = RATELIMIT_DOWN;

@@ -145,6 +145,14 @@ store_nrows(const struct store_result *r, unsigned stmt)
 	return r->rows->driver->nrows(get_stmt(r, stmt));
 }
 
+const char *
+store_cause(const struct store_result *r)
+{
+	return r->problem != NULL && r->problem->cause != NULL ?
+	    r->problem->cause :
+	    status_name[r->status];
+}
+
 uint64_t
 store_affected(const struct store_result *r, unsigned stmt)
 {

@@ -142,6 +142,9 @@ enum step store_send_batch(struct batch *, store_fn *fn, void *arg);
 /* A batch that is not going to be sent. */
 void store_drop_batch(struct batch *);
 
+/* Why it was not STORE_OK, in words for the log. Lives as long as the result. */
+const char *store_cause(const struct store_result *);
+
 /*
  * ---- results: by index of the statement, row, and column enum
  *
