@@ -20,6 +20,9 @@ enum { CLOCKS = 60 * 1000000 };
 
 static enum step on_taken(void *, const struct ratelimit_result *);
 static enum step on_epoch(void *, const struct store_result *);
+static enum step on_learned(void *, const struct store_result *);
+static void add_epoch(struct batch *, struct arena *);
+static void take_epoch(struct acme *, const struct store_result *);
 
 /* ---- minting */
 
@@ -106,6 +109,26 @@ redeem_start(struct areq *q)
 	return bad_nonce(q); /* of a version that knows more of them */
 }
 
+/* Perhaps the store forgot: the fresh nonce that we answer must be good. */
+static enum step
+learn_and_refuse(struct areq *q)
+{
+	struct batch *b = store_new_batch(q->acme->store, &q->req->task,
+	    STR("nonce epoch"));
+
+	add_epoch(b, q->arena);
+	return store_send_batch(b, on_learned, q);
+}
+
+static enum step
+on_learned(void *arg, const struct store_result *r)
+{
+	struct areq *q = arg;
+
+	take_epoch(q->acme, r);
+	return bad_nonce(q);
+}
+
 static enum step
 on_taken(void *arg, const struct ratelimit_result *r)
 {
@@ -114,11 +137,9 @@ on_taken(void *arg, const struct ratelimit_result *r)
 
 	if (r->redeemed == REDEEMED)
 		metrics_add(METRIC_nonces_redeemed, 1);
-	if (r->status == RATELIMIT_NONCE) {
-		if (q->nonce.redeemer == NONCE_STORE)
-			redeem_learn_epoch(q->acme); /* perhaps a new one */
-		return bad_nonce(q);
-	}
+	if (r->status == RATELIMIT_NONCE)
+		return q->nonce.redeemer == NONCE_STORE ? learn_and_refuse(q) :
+							  bad_nonce(q);
 	if (q->refusal == NULL && (pr = ratelimit_problem(q->arena, r)) != NULL)
 		return acme_fail(q, pr);
 	return go_on(q);
@@ -135,28 +156,43 @@ redeem_limit(struct areq *q, enum limit_id limit, struct str key)
 
 /* ---- the store's epoch */
 
+/* Ask for it, and make one if there is none. */
 static void
-end_learning(struct acme *acme)
+add_epoch(struct batch *b, struct arena *a)
 {
-	acme->learning = false;
-	task_end(&acme->learn);
+	uint8_t raw[NONCE_EPOCH_LEN / 2];
+
+	id_random(raw, sizeof(raw));
+	store_add(b, SQL_NONCE_EPOCH_INSERT);
+	store_str(b, hex_encode(a, str_make(raw, sizeof(raw))));
+	store_add(b, SQL_NONCE_EPOCH_GET);
+}
+
+static void
+take_epoch(struct acme *acme, const struct store_result *r)
+{
+	struct str epoch;
+
+	if (r->status != STORE_OK || store_nrows(r, 1) == 0)
+		return;
+	epoch = store_get_str(r, 1, 0, NONCE_EPOCH_GET_EPOCH);
+	if (epoch.n != sizeof(acme->store_epoch))
+		return;
+	memcpy(acme->store_epoch, epoch.p, epoch.n);
+	acme->store_epoch_len = epoch.n;
 }
 
 void
 redeem_learn_epoch(struct acme *acme)
 {
-	uint8_t raw[NONCE_EPOCH_LEN / 2];
 	struct batch *b;
 
 	if (acme->learning)
 		return;
 	acme->learning = true;
-	id_random(raw, sizeof(raw));
 	task_init(&acme->learn);
 	b = store_new_batch(acme->store, &acme->learn, STR("nonce epoch"));
-	store_add(b, SQL_NONCE_EPOCH_INSERT);
-	store_str(b, hex_encode(acme->learn.arena, str_make(raw, sizeof(raw))));
-	store_add(b, SQL_NONCE_EPOCH_GET);
+	add_epoch(b, acme->learn.arena);
 	(void)store_send_batch(b, on_epoch, acme);
 }
 
@@ -164,15 +200,9 @@ static enum step
 on_epoch(void *arg, const struct store_result *r)
 {
 	struct acme *acme = arg;
-	struct str epoch;
 
-	if (r->status == STORE_OK && store_nrows(r, 1) > 0) {
-		epoch = store_get_str(r, 1, 0, NONCE_EPOCH_GET_EPOCH);
-		if (epoch.n == sizeof(acme->store_epoch)) {
-			memcpy(acme->store_epoch, epoch.p, epoch.n);
-			acme->store_epoch_len = epoch.n;
-		}
-	}
-	end_learning(acme);
+	take_epoch(acme, r);
+	acme->learning = false;
+	task_end(&acme->learn);
 	return STEP_DONE;
 }

@@ -160,7 +160,8 @@ redis_may_evict(const struct redis *r)
 struct str
 redis_epoch(const struct redis *r)
 {
-	if (!r->up || r->facts.may_evict || r->epoch[0] == '\0')
+	if (!r->up || r->facts.may_evict || r->epoch[0] == '\0' ||
+	    r->doubtful || r->late_row > 0)
 		return STR_NONE;
 	return str_make(r->epoch, REDIS_EPOCH_LEN);
 }
@@ -347,6 +348,7 @@ probe(void *arg)
 void
 redis_renew_epoch(struct redis *r)
 {
+	r->doubtful = true; /* an answer to what is asked now, or was: clear */
 	if (r->state == CONN_SERVING && !r->probing)
 		redis_ask_epoch(r);
 }
@@ -397,7 +399,7 @@ on_epoch(struct redis *r, const redisReply *reply)
 		return;
 	}
 	save_epoch(r, reply_text(reply));
-	r->unwritable = false;
+	r->unwritable = r->doubtful = false;
 	if (r->state == CONN_GREETING) {
 		r->state = CONN_SERVING;
 		if (!r->quiet)

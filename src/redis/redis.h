@@ -137,8 +137,9 @@ bool redis_may_evict(const struct redis *);
  * ---- the epoch
  *
  * The epoch as far as is known, REDIS_EPOCH_LEN digits in redis's memory.
- * STR_NONE while the server is gone, may evict or does not tell who it is:
- * then nothing may be entrusted to its memory.
+ * STR_NONE while the server is gone, may evict or does not tell who it is,
+ * while the last answer is late, and from redis_renew_epoch until it was asked:
+ * then nothing should be entrusted to its memory.
  */
 struct str redis_epoch(const struct redis *);
 

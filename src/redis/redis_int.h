@@ -104,6 +104,7 @@ struct redis {
 	bool up;
 	bool unwritable; /* the last probe was refused */
 	bool probing;    /* a probe is in flight */
+	bool doubtful;   /* the epoch was found to be another one */
 	bool quiet;      /* nothing is logged */
 	char trouble[TROUBLE_MAX];
 	enum fault fault;       /* of that trouble */

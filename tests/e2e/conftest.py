@@ -107,16 +107,19 @@ def redis(tmp_path):
 @pytest.fixture
 def replicas(build, new_store, tmp_path, redis):
     """replicas(**options): three of them, started, with one public URL each
-    (their own), so that a test says which one it asks."""
-    made = []
+    (their own), so that a test says which one it asks. wired: each has a
+    fleet.Wire to Redis, as its `redis`."""
+    made, wires = [], []
 
     def start(limits=servers.Certloopd.NO_LIMITS, with_redis=True,
-              **options):
+              wired=False, **options):
         store = new_store("postgres")
         for i in range(fleet.REPLICAS):
+            if wired:
+                wires.append(fleet.Wire(redis))
             replica = fleet.Replica(
                 build, tmp_path / f"replica{i}", store=store, limits=limits,
-                redis=redis if with_redis else None,
+                redis=wires[i] if wired else redis if with_redis else None,
                 public_url=fleet.PUBLIC_URL, **options)
             if i == 0:
                 replica.init_ca()
@@ -126,8 +129,8 @@ def replicas(build, new_store, tmp_path, redis):
             replica.start()
         return made
     yield start
-    for replica in made:
-        replica.remove()
+    for one in made + wires:
+        one.remove()
 
 
 @pytest.fixture

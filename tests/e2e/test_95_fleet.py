@@ -152,6 +152,25 @@ def test_redis_is_flushed(replicas, redis):
     client.obtain(["flushed.fleet.example.org"])
 
 
+@pytest.mark.parametrize("with_redis", [True, False], ids=["redis", "store"])
+def test_when_the_redeemer_forgot_the_first_repeat_succeeds(
+        replicas, redis, with_redis):
+    """There are clients that repeat a request once."""
+    members = replicas(with_redis=with_redis)
+    client = fleet.client_of(members)
+    client.register()
+    for n in range(1, 7):
+        client.nonces[:] = client.nonces[-1:] or [client.nonce()]
+        if with_redis:
+            redis.flush()
+        else:       # as after a crash of PostgreSQL: the tables are unlogged
+            members[0].store.execute(
+                f"UPDATE nonce_epochs SET epoch = '{n:016x}'")
+        refused = client.send(client.kid, None)
+        assert refused.problem == "badNonce", refused
+        assert client.send(client.kid, None).status == 200
+
+
 def test_a_replica_without_the_sealing_key_is_refused(replicas, build,
                                                       tmp_path):
     members = replicas()

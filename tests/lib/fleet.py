@@ -2,10 +2,13 @@
 """Redis, HAProxy and replicas of certloopd, each started by the test."""
 
 import datetime
+import re
+import selectors
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 from pathlib import Path
 
 from cryptography import x509 as cx509
@@ -44,10 +47,12 @@ def self_signed(name):
 
 
 class Redis:
-    """A redis-server of the test's own: no disk, one TCP port."""
+    """A redis-server of the test's own: one TCP port; it writes a dump only
+    when it is asked to, and reads it at each start."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, *options):
         self.directory = Path(directory)
+        self.options = options
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.address = f"{LOCALHOST}:{self.port}"
@@ -56,8 +61,9 @@ class Redis:
     def start(self):
         self.process = subprocess.Popen(
             ["redis-server", "--port", str(self.port), "--bind", LOCALHOST,
-             "--save", "", "--appendonly", "no", "--dir",
-             str(self.directory)],
+             "--save", "", "--appendonly", "no",
+             "--repl-diskless-sync-delay", "0", "--dir",
+             str(self.directory), *self.options],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for(self.answers, 20, "redis-server")
         return self
@@ -79,8 +85,30 @@ class Redis:
         except OSError:
             return False
 
+    def do(self, *words):
+        answer = self.command(*words)
+        assert answer.startswith(b"+OK"), (words, answer)
+
     def flush(self):
-        assert self.command("FLUSHALL").startswith(b"+OK")
+        self.do("FLUSHALL")
+
+    def dump(self):
+        self.do("SAVE")
+
+    def follow(self, master):
+        """Be its replica, with all that it has."""
+        self.do("REPLICAOF", LOCALHOST, str(master.port))
+        wait_for(lambda: b"master_link_status:up" in self.command(
+            "INFO", "replication"), 30, "a replica of Redis to be in step")
+
+    def promote(self):
+        self.do("REPLICAOF", "NO", "ONE")
+
+    def called(self, name):
+        """How many times a command was called."""
+        info = self.command("INFO", "commandstats").decode()
+        found = re.search(rf"cmdstat_{name}:calls=(\d+)", info)
+        return int(found.group(1)) if found else 0
 
     def kill(self):
         if self.process is not None:
@@ -95,6 +123,88 @@ class Redis:
         self.process.send_signal(signal.SIGCONT)
 
     remove = kill
+
+
+class Wire:
+    """What one replica takes for Redis: bytes go on to a server, and can be
+    cut off, by silence or by refusal, or go to another one."""
+
+    def __init__(self, redis):
+        self.redis = redis
+        self.mode = "open"
+        self.ends = {}      # each socket: its other side
+        self.listener = socket.create_server((LOCALHOST, free_port()))
+        self.address = "%s:%d" % self.listener.getsockname()
+        self.lock = threading.Lock()
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.listener, selectors.EVENT_READ)
+        self.thread = threading.Thread(target=self._work, daemon=True)
+        self.running = True
+        self.thread.start()
+
+    def cut(self, silent=True):
+        """Silent: nothing passes any more, in either direction."""
+        with self.lock:
+            self.mode = "silent" if silent else "refuse"
+            if not silent:
+                self._drop_all()
+
+    def heal(self, redis=None):
+        """Let pass again; what was held back is lost with its connection."""
+        with self.lock:
+            self.redis = redis or self.redis
+            self._drop_all()
+            self.mode = "open"
+
+    def _drop_all(self):
+        for end in list(self.ends):
+            self._drop(end)
+
+    def _drop(self, end):
+        for one in (end, self.ends.get(end)):
+            if self.ends.pop(one, None) is not None:
+                self.selector.unregister(one)
+                one.close()
+
+    def _accept(self):
+        near = self.listener.accept()[0]
+        try:
+            if self.mode == "refuse":
+                raise OSError
+            far = socket.create_connection((LOCALHOST, self.redis.port), 2)
+        except OSError:
+            near.close()
+            return
+        for end, other in ((near, far), (far, near)):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.ends[end] = other
+            self.selector.register(end, selectors.EVENT_READ)
+
+    def _pass_on(self, end):
+        try:
+            data = end.recv(1 << 16)
+            if not data:
+                raise OSError
+            if self.mode == "open":
+                self.ends[end].sendall(data)
+        except OSError:
+            self._drop(end)
+
+    def _work(self):
+        while self.running:
+            for key, _ in self.selector.select(0.2):
+                with self.lock:
+                    if key.fileobj is self.listener:
+                        self._accept()
+                    elif key.fileobj in self.ends:
+                        self._pass_on(key.fileobj)
+
+    def remove(self):
+        self.running = False
+        self.thread.join()
+        with self.lock:
+            self._drop_all()
+        self.listener.close()
 
 
 class HAProxy:
@@ -215,7 +325,8 @@ class Replica(servers.Certloopd):
     """One of several on one Postgres, behind a balancer or not."""
 
     def __init__(self, *arguments, public_url=None, redis=None,
-                 backend="memory", proxied=False, **options):
+                 redis_deadline="1s", backend="memory", proxied=False,
+                 **options):
         self.public = public_url
         self.redis = redis
         self.backend = backend
@@ -224,7 +335,8 @@ class Replica(servers.Certloopd):
             f"\n  backend = {backend}\n"
         if redis is not None:
             options["extra"] = options.get("extra", "") + \
-                f'\nredis {{ address = "{redis.address}"\n deadline = 1s }}\n'
+                f'\nredis {{ address = "{redis.address}"\n' \
+                f"  deadline = {redis_deadline} }}\n"
         if proxied == "forwarded":
             options["acme_options"] = (
                 "tls = false\n  forwarded = true\n"

@@ -624,6 +624,43 @@ an_answer_in_time_ends_a_row_of_late_ones(void **state)
 }
 
 static void
+nothing_is_entrusted_while_the_last_answer_is_late(void **state)
+{
+	struct fixture *f = *state;
+	struct got g;
+
+	ask(f, &g);
+	assert_true(go_on_until(f, &g.done, 1000));
+	assert_int_equal(g.status, REDIS_LATE);
+	assert_true(redis_is_up(f->redis));
+	assert_null(redis_epoch(f->redis).p);
+	peer_answer(&f->peer, ":1\r\n"); /* late: says nothing */
+	go_on_for(f, 10);
+	assert_null(redis_epoch(f->redis).p);
+	ask(f, &g);
+	go_on_for(f, 10);
+	peer_answer(&f->peer, ":2\r\n");
+	assert_true(go_on_until(f, &g.done, 1000));
+	assert_str(redis_epoch(f->redis), EPOCH);
+}
+
+static void
+nothing_is_entrusted_to_an_epoch_in_doubt_until_it_was_asked(void **state)
+{
+	struct fixture *f = *state;
+	unsigned probes = f->peer.probes;
+
+	assert_str(redis_epoch(f->redis), EPOCH);
+	redis_renew_epoch(f->redis);
+	assert_null(redis_epoch(f->redis).p);
+	assert_true(redis_is_up(f->redis));
+	for (int i = 0; i < 500 && redis_epoch(f->redis).p == NULL; i++)
+		go_on_for(f, 1);
+	assert_str(redis_epoch(f->redis), EPOCH);
+	assert_int_equal(f->peer.probes, probes + 1);
+}
+
+static void
 three_late_ones_and_it_is_gone_until_a_probe_is_answered(void **state)
 {
 	struct fixture *f = *state;
@@ -797,6 +834,10 @@ main(void)
 		T(a_late_answer_is_nobodys_and_the_next_goes_to_its_own,
 		    make_impatient),
 		T(an_answer_in_time_ends_a_row_of_late_ones, make_impatient),
+		T(nothing_is_entrusted_while_the_last_answer_is_late,
+		    make_impatient),
+		T(nothing_is_entrusted_to_an_epoch_in_doubt_until_it_was_asked,
+		    make_up),
 		T(three_late_ones_and_it_is_gone_until_a_probe_is_answered,
 		    make_impatient),
 		T(a_peer_that_is_silent_for_long_is_left, make_impatient),
