@@ -2,6 +2,7 @@
 /*
  * One attempt of a loop to obtain its certificate.
  *
+ *	key	an RSA key is made in a child process, others at once
  *	claim	key, serial and validity are durable, the lease is ours
  *	sign	the issuer's work, 300 s at most; the lease is lengthened
  *	store	pair, certificate row and audit row: one batch
@@ -20,6 +21,7 @@
 #include "base/id.h"
 #include "base/json.h"
 #include "base/when.h"
+#include "certloops/keymaker.h"
 #include "issuer/policy.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
@@ -236,9 +238,16 @@ open_key(struct attempt *t, const char *column, struct str sealed)
 	return NULL;
 }
 
+static void
+take_key(struct attempt *t, EVP_PKEY *key)
+{
+	t->key = key;
+	arena_defer(t->task.arena, free_key, key);
+}
+
 /* Key, serial and validity, should there be none from before. */
 static void
-send_claim(struct attempt *t, bool has_key)
+send_claim(struct attempt *t)
 {
 	struct certloops *cl = t->cl;
 	struct arena *a = t->task.arena;
@@ -247,18 +256,14 @@ send_claim(struct attempt *t, bool has_key)
 	uint8_t serial[PKI_SERIAL_LEN];
 
 	if (plans &&
-	    !issuer_plan_validity(t->signer, t->now, t->lifetime,
+	    !issuer_plan_validity(t->signer, now(t), t->lifetime,
 		&t->not_before, &t->not_after))
 		t->why = "the issuer's own certificate has expired";
-	if (t->why == NULL && !(t->keep_key && has_key)) {
-		t->key = pki_generate_key(t->kind);
-		arena_defer(a, free_key, t->key);
-	}
 	pki_random_serial(serial);
 	t->serial = plans ? hex_encode(a, str_make(serial, sizeof(serial))) :
 			    STR_NONE;
 	if (!plans)
-		t->not_before = t->now;
+		t->not_before = now(t);
 	store_add(b, SQL_LOOP_CLAIM);
 	store_str(b, t->name);
 	store_int(b, t->number);
@@ -277,6 +282,33 @@ send_claim(struct attempt *t, bool has_key)
 		.object = t->name,
 		.serial = t->serial });
 	(void)store_send_batch(b, on_claimed, t);
+}
+
+static void
+on_key(void *arg, EVP_PKEY *key, const char *why)
+{
+	struct attempt *t = arg;
+
+	if (why == NULL)
+		take_key(t, key);
+	else
+		t->why = str_dup(t->task.arena, str_from(why)).p;
+	send_claim(t);
+}
+
+/*
+ * A key before the claim, so that the claim makes it durable. If another
+ * process has the claim meanwhile, the key is thrown away.
+ */
+static void
+make_key(struct attempt *t)
+{
+	if (keymaker_is_for(t->kind)) {
+		keymaker_start(t->cl->keymaker, &t->task, t->kind, on_key, t);
+		return;
+	}
+	take_key(t, pki_generate_key(t->kind));
+	send_claim(t);
 }
 
 bool
@@ -320,7 +352,11 @@ attempt_start(struct certloops *cl, const struct store_result *r, unsigned stmt,
 	t->now = store_get_int(r, stmt, i, LOOPS_DUE_NOW);
 	t->at = loop_mono(cl->loop);
 	t->why = prepare(t, store_get_str(r, stmt, i, LOOPS_DUE_KEY_TYPE));
-	send_claim(t, store_get_int(r, stmt, i, LOOPS_DUE_HAS_KEY) != 0);
+	if (t->why == NULL &&
+	    !(t->keep_key && store_get_int(r, stmt, i, LOOPS_DUE_HAS_KEY) != 0))
+		make_key(t);
+	else
+		send_claim(t);
 }
 
 /* ---- sign */

@@ -9,6 +9,7 @@
 
 #include "base/id.h"
 #include "base/when.h"
+#include "certloops/keymaker.h"
 #include "deliver/deliver.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
@@ -58,6 +59,8 @@ certloops_new(const struct certloops_options *o)
 	LIST_INIT(&cl->attempts);
 	LIST_INIT(&cl->deliveries);
 	cl->deliver = deliver_new(o->loop);
+	cl->keymaker = keymaker_new(
+	    &(struct keymaker_options){ .loop = o->loop });
 	timer_init(&cl->poll, o->loop, on_poll, cl);
 	timer_init(&cl->again, o->loop, on_again, cl);
 	metrics_on_collect(collect, cl);
@@ -118,6 +121,7 @@ certloops_free(struct certloops *cl)
 	attempt_stop_all(cl);
 	delivery_stop_all(cl);
 	deliver_free(cl->deliver);
+	keymaker_free(cl->keymaker);
 	served_stop(cl);
 	metrics_off_collect(collect, cl);
 	wanted_free(&cl->wanted);

@@ -48,6 +48,7 @@ struct wanted_set {
 struct attempt;
 struct deliver;
 struct delivery;
+struct keymaker;
 struct watch;
 
 /* served.c: the names of the serve config */
@@ -90,6 +91,7 @@ struct certloops {
 	int64_t counted; /* loop_mono of the newest count */
 	int64_t first_expiry;
 	/* attempt.c */
+	struct keymaker *keymaker;
 	LIST_HEAD(, attempt) attempts;
 	unsigned nattempts;
 	/* delivery.c */

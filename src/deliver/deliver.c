@@ -1,27 +1,19 @@
 /* SPDX-License-Identifier: ISC */
-/*
- * The child process of a delivery, and how the loop hears of its end: a pidfd
- * becomes readable, and what the child had to say waits in a pipe.
- */
+/* The child process of a delivery, and what is made of how it ended. */
 #include "deliver/deliver_int.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/pidfd.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "loop/child.h"
 
 enum {
 	LOCK_SECONDS = 20,
 	SLACK_SECONDS = 60, /* for the files, beside the program's time */
-	ANSWER_MAX = DELIVER_OUTPUT_MAX + 4096, /* a pipe holds 64 KiB */
-	ANSWER_FD = 3,
+	ANSWER_MAX = DELIVER_OUTPUT_MAX + 4096,
 };
 
 /* A delivery under way. */
@@ -30,10 +22,7 @@ struct work {
 	struct op op;           /* on the waiting task */
 	struct deliver *deliver;
 	bool wanted;
-	pid_t pid;
-	int pidfd, answer;
-	struct event ended;
-	struct timer limit;
+	struct child child;
 	struct deferred failed; /* it could not be begun */
 	const char *why;
 	deliver_fn *fn;
@@ -99,50 +88,20 @@ answer(const struct pair *p, const char *why, bool put_back,
 	buf_char(&b, '\n');
 	buf_str(&b, buf_view(output));
 	text = buf_view(&b);
-	while (text.n > 0) {
-		ssize_t n = write(ANSWER_FD, text.p, text.n);
-
-		if (n < 0 && errno != EINTR)
-			break;
-		text = str_skip(text, n > 0 ? (size_t)n : 0);
-	}
+	child_say(text.p, text.n);
 }
 
-/*
- * Our copy of the daemon keeps nothing that is the daemon's: signals have
- * their usual meaning, and no socket stays open here.
- */
 static void
-leave_daemon(int pipe)
+be_child(const void *job)
 {
-	struct sigaction usual = { .sa_handler = SIG_DFL };
-	sigset_t none;
-
-	for (int i = 1; i < NSIG; i++)
-		(void)sigaction(i, &usual, NULL);
-	(void)signal(SIGPIPE, SIG_IGN); /* as long as this is not the hook */
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)setpgid(0, 0);
-	if (pipe != ANSWER_FD)
-		(void)dup2(pipe, ANSWER_FD);
-	(void)fcntl(ANSWER_FD, F_SETFD, FD_CLOEXEC);
-	(void)close_range(ANSWER_FD + 1, ~0U, 0);
-}
-
-static _Noreturn void
-be_child(const struct deliver_job *j, int pipe)
-{
+	const struct deliver_job *j = job;
 	struct arena *a = arena_create();
 	struct pair p = { .arena = a };
 	struct buf output = buf_new(a, DELIVER_OUTPUT_MAX);
 	bool put_back = false;
-	const char *why;
+	const char *why = work_on(&p, j, &output, &put_back);
 
-	leave_daemon(pipe);
-	why = work_on(&p, j, &output, &put_back);
 	answer(&p, why, put_back, &output);
-	_exit(0);
 }
 
 /* ---- our side */
@@ -151,14 +110,8 @@ static void
 free_work(struct work *w)
 {
 	LIST_REMOVE(w, entry);
-	timer_stop(&w->limit);
 	loop_undefer(w->deliver->loop, &w->failed);
-	if (w->pidfd >= 0) {
-		event_del(&w->ended);
-		close(w->pidfd);
-	}
-	if (w->answer >= 0)
-		close(w->answer);
+	child_forget(&w->child);
 	free(w);
 }
 
@@ -185,28 +138,19 @@ detach(struct op *op)
 static struct str
 read_answer(struct work *w, struct arena *a)
 {
-	struct buf b = buf_new(a, ANSWER_MAX);
-	char *room;
-	ssize_t n;
+	char *text = arena_alloc(a, ANSWER_MAX);
 
-	while ((room = buf_room(&b, 1024)) != NULL &&
-	    (n = read(w->answer, room, 1024)) > 0)
-		b.len += (size_t)n;
-	return buf_view(&b);
+	return str_make(text, child_read(&w->child, text, ANSWER_MAX));
 }
 
 static void
-on_ended(evutil_socket_t fd, short what, void *arg)
+on_ended(void *arg)
 {
 	struct work *w = arg;
 	struct arena *a = arena_create();
 	struct deliver_result r = { .outcome = DELIVER_FAILED };
 	struct str text = read_answer(w, a);
-	int status;
 
-	(void)fd;
-	(void)what;
-	(void)waitpid(w->pid, &status, WNOHANG);
 	if (text.n == 0) {
 		r.why = "the process that delivered was ended";
 	} else {
@@ -221,14 +165,6 @@ on_ended(evutil_socket_t fd, short what, void *arg)
 	}
 	finish(w, &r);
 	arena_destroy(a);
-}
-
-static void
-on_limit(void *arg)
-{
-	struct work *w = arg;
-
-	(void)kill(-w->pid, SIGKILL); /* its end is heard of as any other */
 }
 
 static void
@@ -268,32 +204,6 @@ deliver_free(struct deliver *d)
 	free(d);
 }
 
-static bool
-begin(struct work *w, const struct deliver_job *j)
-{
-	int ends[2];
-
-	w->pidfd = w->answer = -1;
-	if (pipe2(ends, O_CLOEXEC) != 0)
-		return false;
-	if ((w->pid = fork()) == 0)
-		be_child(j, ends[1]);
-	close(ends[1]);
-	w->answer = ends[0];
-	if (w->pid < 0)
-		return false;
-	(void)fcntl(w->answer, F_SETFL, O_NONBLOCK);
-	(void)setpgid(w->pid, w->pid);
-	if ((w->pidfd = pidfd_open(w->pid, 0)) < 0)
-		return false;
-	event_assign(&w->ended, loop_base(w->deliver->loop), w->pidfd, EV_READ,
-	    on_ended, w);
-	event_add(&w->ended, NULL);
-	timer_start(&w->limit,
-	    j->hook_timeout + SLACK_SECONDS * INT64_C(1000000));
-	return true;
-}
-
 void
 deliver_start(struct deliver *d, struct task *t, const struct deliver_job *j,
     deliver_fn *fn, void *arg)
@@ -307,11 +217,12 @@ deliver_start(struct deliver *d, struct task *t, const struct deliver_job *j,
 	w->wanted = true;
 	w->fn = fn;
 	w->arg = arg;
-	timer_init(&w->limit, d->loop, on_limit, w);
 	deferred_init(&w->failed, on_failed, w);
 	LIST_INSERT_HEAD(&d->works, w, entry);
 	task_wait(t, &w->op);
-	if (!begin(w, j)) {
+	if (!child_start(&w->child, d->loop, be_child, j,
+		j->hook_timeout + SLACK_SECONDS * INT64_C(1000000), on_ended,
+		w)) {
 		w->why = "cannot start a process";
 		loop_defer(d->loop, &w->failed);
 	}
