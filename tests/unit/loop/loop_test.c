@@ -4,9 +4,12 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
+#include "base/arena.h"
 #include "loop/loop.h"
 #include "loop/task.h"
+#include "metrics/metrics.h"
 
 static int
 make_loop(void **state)
@@ -196,6 +199,71 @@ a_task_may_live_in_its_own_arena(void **state)
 	task_end(inside);
 }
 
+/* Use so much processor time, however long that takes. */
+static void
+burn(void *arg)
+{
+	const long *msec = arg;
+	struct timespec begin, now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+	do
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	while ((now.tv_sec - begin.tv_sec) * 1000 +
+		(now.tv_nsec - begin.tv_nsec) / 1000000 <=
+	    *msec);
+}
+
+static int64_t
+longest_turn(void)
+{
+	struct arena *a = arena_create();
+	struct buf b = buf_new(a, METRICS_TEXT_MAX);
+
+	metrics_write(&b); /* collects */
+	arena_destroy(a);
+	return metrics_get(METRIC_loop_longest_turn_microseconds);
+}
+
+static void
+the_longest_turn_is_told_once(void **state)
+{
+	struct loop *l = *state;
+	struct deferred d;
+	long msec = 20;
+
+	deferred_init(&d, burn, &msec);
+	loop_defer(l, &d);
+	loop_turn(l, LOOP_POLL);
+	loop_turn(l, LOOP_POLL);
+	assert_true(longest_turn() >= 20000);
+	loop_turn(l, LOOP_POLL);
+	assert_true(longest_turn() < 20000);
+}
+
+static void
+sleep_a_while(void *arg)
+{
+	const struct timespec ts = { .tv_nsec = 50000000 };
+
+	(void)arg;
+	nanosleep(&ts, NULL);
+}
+
+/* Nor is what other processes do in the meantime. */
+static void
+time_without_the_processor_is_not_counted(void **state)
+{
+	struct loop *l = *state;
+	struct deferred d;
+
+	(void)longest_turn();
+	deferred_init(&d, sleep_a_while, NULL);
+	loop_defer(l, &d);
+	loop_turn(l, LOOP_POLL);
+	assert_true(longest_turn() < 50000);
+}
+
 int
 main(void)
 {
@@ -208,6 +276,8 @@ main(void)
 		T(a_signal_arrives_on_the_loop),
 		T(ending_a_task_detaches_what_is_under_way),
 		T(a_task_may_live_in_its_own_arena),
+		T(the_longest_turn_is_told_once),
+		T(time_without_the_processor_is_not_counted),
 	};
 
 	return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
