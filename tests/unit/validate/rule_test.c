@@ -34,7 +34,8 @@ never_allows_special_addresses(void **state)
 		"224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255",
 		"100.100.100.200", "192.0.0.192", "::", "::1", "fe80::1",
 		"febf::1", "fec0::1", "ff02::1", "fd00:ec2::254", "100::1",
-		"2001::1" };
+		"2001::1", "168.63.129.16", "fd00:ec2::23", "fd20:ce::254",
+		"fd00:42::42", "64:ff9b:1::808:808" };
 	struct validate_rule r = { .nallow = 0 };
 
 	(void)state;
@@ -49,7 +50,7 @@ looks_into_addresses_that_carry_others(void **state)
 	static const char *const never[] = { "::ffff:127.0.0.1",
 		"::ffff:169.254.169.254", "64:ff9b::7f00:1",
 		"64:ff9b::a9fe:a9fe", "2002:7f00:1::1",
-		"2002:a9fe:a9fe::", "::127.0.0.1" };
+		"2002:a9fe:a9fe::", "::127.0.0.1", "::ffff:0:127.0.0.1" };
 	struct validate_rule r = { .nallow = 0 };
 
 	(void)state;
@@ -77,6 +78,25 @@ makes_exceptions_but_denial_wins(void **state)
 	assert_false(allows(&r, "169.254.169.254"));
 }
 
+static void
+denies_what_other_addresses_carry(void **state)
+{
+	struct prefix allow, deny;
+	struct validate_rule r = { .deny = &deny, .ndeny = 1 };
+
+	(void)state;
+	assert_true(prefix_parse(STR("10.0.0.0/8"), &deny));
+	assert_false(allows(&r, "64:ff9b::10.1.2.3"));
+	assert_false(allows(&r, "2002:a01:203::1"));
+	assert_false(allows(&r, "::ffff:0:10.1.2.3"));
+	assert_true(allows(&r, "64:ff9b::11.1.2.3"));
+	/* and what may be gone to directly need not be gone to so */
+	assert_true(prefix_parse(STR("127.0.0.0/8"), &allow));
+	r.allow = &allow;
+	r.nallow = 1;
+	assert_false(allows(&r, "64:ff9b::127.0.0.1"));
+}
+
 int
 main(void)
 {
@@ -85,6 +105,7 @@ main(void)
 		cmocka_unit_test(never_allows_special_addresses),
 		cmocka_unit_test(looks_into_addresses_that_carry_others),
 		cmocka_unit_test(makes_exceptions_but_denial_wins),
+		cmocka_unit_test(denies_what_other_addresses_carry),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
