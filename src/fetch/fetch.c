@@ -355,6 +355,12 @@ fetch_is_sent(const struct fetch_call *call)
 	return call->result.sent;
 }
 
+enum fetch_phase
+fetch_get_phase(const struct fetch_call *call)
+{
+	return call->result.phase;
+}
+
 unsigned
 fetch_running(const struct fetch *f)
 {

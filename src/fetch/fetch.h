@@ -148,4 +148,7 @@ struct fetch_call *fetch_send(struct fetch *, struct task *t,
 /* May the server have got the request by now? */
 bool fetch_is_sent(const struct fetch_call *);
 
+/* What it is at now. */
+enum fetch_phase fetch_get_phase(const struct fetch_call *);
+
 #endif

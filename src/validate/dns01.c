@@ -10,6 +10,21 @@
 
 #include "base/b64url.h"
 
+static struct str
+records_of(const struct check *c)
+{
+	return str_printf(c->query.arena,
+	    "the TXT records of _acme-challenge." STR_FMT, STR_ARG(c->rq.name));
+}
+
+const struct problem *
+dns01_late(struct check *c)
+{
+	return problem_new(c->query.arena, PROBLEM_DNS,
+	    "while looking up " STR_FMT ": " QUERY_LATE,
+	    STR_ARG(records_of(c)));
+}
+
 /* The text that the record must have. */
 static struct str
 digest_text(struct arena *a, struct str key_authorization)
@@ -35,9 +50,7 @@ static const struct problem *
 judge(struct check *c, const struct dns_answer *r)
 {
 	struct arena *a = c->query.arena;
-	struct str name = c->rq.name;
-	struct str what = str_printf(a,
-	    "the TXT records of _acme-challenge." STR_FMT, STR_ARG(name));
+	struct str what = records_of(c);
 
 	if (r->status == DNS_NO_DATA)
 		return problem_new(a, PROBLEM_INCORRECT_RESPONSE,
@@ -69,7 +82,6 @@ on_answer(void *arg, const struct dns_answer *r)
 void
 dns01_query(struct check *c)
 {
-	c->doing = "looking up the TXT records";
 	dns_resolve(c->rq.dns, &c->query,
 	    str_join(c->query.arena, STR("_acme-challenge."), c->rq.name),
 	    DNS_TXT, on_answer, c);

@@ -18,6 +18,7 @@ struct http01 {
 	struct check *check;
 	struct arena *arena; /* the query's */
 	struct str url;
+	struct fetch_call *call;
 	unsigned redirects;
 	enum refused refused;
 };
@@ -56,8 +57,7 @@ send_request(struct http01 *h)
 	};
 
 	h->refused = REFUSED_NOTHING;
-	h->check->doing = "fetching the key authorization";
-	(void)fetch_send(h->check->validate->fetch, &h->check->query, &rq,
+	h->call = fetch_send(h->check->validate->fetch, &h->check->query, &rq,
 	    on_answer, h);
 }
 
@@ -69,6 +69,7 @@ http01_query(struct check *c)
 	struct http01 *h = arena_new(a, struct http01);
 	struct str host = check_subject(c, a);
 
+	c->asking = h;
 	h->check = c;
 	h->arena = a;
 	h->url = str_printf(a,
@@ -100,9 +101,9 @@ fail(struct http01 *h, enum problem_type type, const char *doing,
 }
 
 static const struct problem *
-fail_in_phase(struct http01 *h, const struct fetch_result *r, const char *why)
+fail_in_phase(struct http01 *h, enum fetch_phase phase, const char *why)
 {
-	switch (r->phase) {
+	switch (phase) {
 	case FETCH_RESOLVE:
 		return fail(h, PROBLEM_DNS, "looking up the address of", why);
 	case FETCH_CONNECT:
@@ -116,6 +117,14 @@ fail_in_phase(struct http01 *h, const struct fetch_result *r, const char *why)
 		break;
 	}
 	return fail(h, PROBLEM_CONNECTION, "reading the body from", why);
+}
+
+const struct problem *
+http01_late(struct check *c)
+{
+	struct http01 *h = c->asking;
+
+	return fail_in_phase(h, fetch_get_phase(h->call), QUERY_LATE);
 }
 
 static const struct problem *
@@ -164,13 +173,15 @@ explain(struct http01 *h, const struct fetch_result *r)
 		return fail(h, PROBLEM_TLS, "shaking hands with",
 		    "the TLS handshake failed");
 	case FETCH_BROKEN:
-		return fail_in_phase(h, r,
+		return fail_in_phase(h, r->phase,
 		    "the connection ended early, or it is not HTTP");
 	case FETCH_TOO_LARGE:
 		return fail(h, PROBLEM_INCORRECT_RESPONSE,
-		    "reading the answer of", "it is too large");
+		    r->phase == FETCH_BODY ? "reading the body from" :
+					     "reading the header from",
+		    "it is too large");
 	case FETCH_TIMEOUT:
-		return fail_in_phase(h, r, "it took too long");
+		return fail_in_phase(h, r->phase, "it took too long");
 	}
 	return fail(h, PROBLEM_SERVER, "asking", "it makes no sense");
 }

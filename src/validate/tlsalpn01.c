@@ -60,6 +60,18 @@ fail(struct tlsalpn01 *t, enum problem_type type, const char *doing,
 	    STR_ARG(check_subject(t->check, t->arena)), why);
 }
 
+const struct problem *
+tlsalpn01_late(struct check *c)
+{
+	struct tlsalpn01 *t = c->asking;
+
+	if (t->connected)
+		return fail(t, PROBLEM_TLS, "shaking hands with", QUERY_LATE);
+	if (t->naddrs > 0)
+		return fail(t, PROBLEM_CONNECTION, "connecting to", QUERY_LATE);
+	return fail(t, PROBLEM_DNS, "looking up the address of", QUERY_LATE);
+}
+
 /* ---- the socket */
 
 static void
@@ -269,7 +281,6 @@ static void
 begin_handshake(struct tlsalpn01 *t)
 {
 	t->connected = true;
-	t->check->doing = "shaking hands";
 	timer_start(&t->timer, HANDSHAKE_TIMEOUT);
 	t->ssl = SSL_new(t->check->validate->tls);
 	if (t->ssl == NULL || SSL_set_fd(t->ssl, t->fd) != 1 ||
@@ -364,7 +375,6 @@ static void
 try_next(struct tlsalpn01 *t)
 {
 	drop_socket(t);
-	t->check->doing = "connecting";
 	while (t->at < t->naddrs)
 		if (connect_to(t, t->addrs[t->at++]))
 			return;
@@ -409,12 +419,12 @@ tlsalpn01_query(struct check *c)
 	struct arena *a = c->query.arena;
 	struct tlsalpn01 *t = arena_new(a, struct tlsalpn01);
 
+	c->asking = t;
 	t->check = c;
 	t->arena = a;
 	t->fd = -1;
 	t->op.detach = detach;
 	timer_init(&t->timer, c->validate->loop, on_timeout, t);
-	c->doing = "looking up the address";
 	dns_lookup_addrs(c->rq.dns, &c->query, check_subject(c, a), on_addrs,
 	    t);
 }

@@ -24,10 +24,12 @@ enum { PAUSES = 16 }; /* the first pause is this part of the time */
 static const struct {
 	const char *name;
 	void (*query)(struct check *);
+	const struct problem *(*late)(struct check *);
 } types[VALIDATE_TYPES] = {
-	[VALIDATE_HTTP_01] = { "http-01", http01_query },
-	[VALIDATE_DNS_01] = { "dns-01", dns01_query },
-	[VALIDATE_TLS_ALPN_01] = { "tls-alpn-01", tlsalpn01_query },
+	[VALIDATE_HTTP_01] = { "http-01", http01_query, http01_late },
+	[VALIDATE_DNS_01] = { "dns-01", dns01_query, dns01_late },
+	[VALIDATE_TLS_ALPN_01] = { "tls-alpn-01", tlsalpn01_query,
+	    tlsalpn01_late },
 };
 
 const char *
@@ -78,7 +80,6 @@ begin_query(struct check *c)
 	TAILQ_REMOVE(&kind_of(c)->queue, c, queued);
 	kind_of(c)->running++;
 	c->state = CHECK_RUNNING;
-	c->doing = "starting";
 	task_init(&c->query);
 	if (!c->started) {
 		c->started = true;
@@ -161,19 +162,17 @@ keep(struct check *c, const struct problem *pr)
 	return problem_new(c->arena, pr->type, STR_FMT, STR_ARG(pr->detail));
 }
 
-/* What is known is better than that time is over. */
+/*
+ * What is known is better than that time is over: a query has failed before,
+ * or this is the first one, and under way.
+ */
 static void
 on_deadline(void *arg)
 {
 	struct check *c = arg;
 
 	if (c->pr == NULL)
-		c->pr = problem_new(c->arena,
-		    c->rq.type == VALIDATE_DNS_01 ? PROBLEM_DNS :
-						    PROBLEM_CONNECTION,
-		    "the time of the validation of " STR_FMT
-		    " was over while %s",
-		    STR_ARG(check_subject(c, c->arena)), c->doing);
+		c->pr = keep(c, types[c->rq.type].late(c));
 	finish(c, c->pr);
 }
 

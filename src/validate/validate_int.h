@@ -28,7 +28,7 @@ struct check {
 	validate_done_fn *done;
 	void *arg;
 	struct task query;        /* of the present query */
-	const char *doing;        /* for the message when time is over */
+	void *asking;             /* and its type's record of it */
 	bool started, final;      /* final: another query is of no use */
 	int64_t deadline, pause;  /* by loop_mono; the next pause */
 	const struct problem *pr; /* of the last query, in the arena */
@@ -68,10 +68,18 @@ const struct problem *query_dns_problem(struct arena *, struct str what,
 /* The identifier as a message shows it: the name, or the address. */
 struct str check_subject(const struct check *, struct arena *);
 
-/* One file a type: begin a query. */
+/*
+ * One file a type: begin a query, which sets asking before it returns; and
+ * what to say if time is over in the midst of it.
+ */
 void http01_query(struct check *);
+const struct problem *http01_late(struct check *);
 void dns01_query(struct check *);
+const struct problem *dns01_late(struct check *);
 void tlsalpn01_query(struct check *);
+const struct problem *tlsalpn01_late(struct check *);
+
+#define QUERY_LATE "the time of the validation was over"
 
 /* What all tls-alpn-01 connections share; NULL if it cannot be made. */
 struct ssl_ctx_st *tlsalpn01_context(void);

@@ -293,6 +293,45 @@ http_does_not_wait_for_a_slow_peer(void **state)
 	}
 }
 
+/* The deadline of the validation is sooner than that of any phase. */
+static void
+http_says_what_it_was_at_when_time_was_over(void **state)
+{
+	struct world *w = *state;
+	struct validate_request rq = request(w, VALIDATE_HTTP_01);
+	struct peer *https = peer_new(w->loop, "127.0.0.1", PEER_HTTPS);
+	struct told t;
+
+	peer_set(w->peer, PEER_HANG);
+	t = run(w, &rq);
+	assert_problem(&t, PROBLEM_CONNECTION,
+	    "while waiting for the answer of a.example");
+	peer_set(w->peer, PEER_DRIP);
+	peer_say(w->peer, STR("HTTP/1.1 200\r\n\r\nso slow, so very slow"));
+	rq.timeout = WHEN_SECOND;
+	t = run(w, &rq);
+	assert_problem(&t, PROBLEM_CONNECTION,
+	    "while reading the body from a.example");
+	peer_set(w->peer, PEER_ANSWER);
+	peer_set(https, PEER_MUTE);
+	rq.https_port = peer_port(https);
+	peer_say(w->peer,
+	    str_printf(w->arena,
+		"HTTP/1.1 302 Found\r\nLocation: https://a.example:%u/\r\n"
+		"Content-Length: 0\r\n\r\n",
+		rq.https_port));
+	t = run(w, &rq);
+	assert_problem(&t, PROBLEM_TLS,
+	    "while shaking hands with redirect 1 of a.example");
+	peer_free(https);
+	stub_set(w->stub, "silent.example", STUB_SILENT);
+	rq.name = STR("silent.example");
+	rq.timeout = WHEN_SECOND / 4;
+	t = run(w, &rq);
+	assert_problem(&t, PROBLEM_DNS,
+	    "while looking up the address of silent.example");
+}
+
 static void
 http_tells_lookups_that_fail(void **state)
 {
@@ -416,7 +455,7 @@ tls_ends_half_open_handshakes(void **state)
 	int fd = listen_somewhere(&rq.tls_port);
 	struct told t = run(w, &rq);
 
-	assert_problem(&t, PROBLEM_CONNECTION, "shaking hands");
+	assert_problem(&t, PROBLEM_TLS, "while shaking hands with a.example");
 	close(fd);
 	t = run(w, &rq);
 	assert_problem(&t, PROBLEM_CONNECTION, "connecting to a.example");
@@ -509,6 +548,7 @@ main(void)
 		TRY(http_follows_no_redirect_to_another_port),
 		TRY(http_connects_to_no_forbidden_address),
 		TRY(http_does_not_wait_for_a_slow_peer),
+		TRY(http_says_what_it_was_at_when_time_was_over),
 		TRY(http_tells_lookups_that_fail),
 		TRY(dns_accepts_one_of_several_records),
 		TRY(dns_tells_what_is_wrong),
