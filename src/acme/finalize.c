@@ -75,11 +75,31 @@ finalize_check(struct areq *q)
 
 /* ---- why there was nothing to claim */
 
+/* Dates that could be kept when they were ordered, and cannot be now. */
+static const struct problem *
+explain_dates(struct areq *q, const struct store_result *r)
+{
+	bool begins = !store_is_null(r, 0, 0, ORDER_EXPLAIN_NOT_BEFORE);
+	bool ends = !store_is_null(r, 0, 0, ORDER_EXPLAIN_NOT_AFTER);
+
+	if (ends &&
+	    store_get_int(r, 0, 0, ORDER_EXPLAIN_NOT_AFTER) <=
+		store_get_int(r, 0, 0, ORDER_EXPLAIN_NOW))
+		return problem_new(q->arena, PROBLEM_ORDER_NOT_READY,
+		    "the notAfter of the order has passed");
+	if ((begins || ends) && !q->profile->issuer->ops->plans)
+		return problem_new(q->arena, PROBLEM_ORDER_NOT_READY,
+		    "the issuer of this profile sets the dates itself now: "
+		    "make a new order without notBefore and notAfter");
+	return NULL;
+}
+
 static const struct problem *
 explain(struct areq *q, const struct store_result *r)
 {
 	const struct finalize *f = q->state;
 	struct str status = store_get_str(r, 0, 0, ORDER_EXPLAIN_STATUS);
+	const struct problem *pr;
 
 	if (!str_is(status, "ready"))
 		return problem_new(q->arena, PROBLEM_ORDER_NOT_READY,
@@ -88,6 +108,8 @@ explain(struct areq *q, const struct store_result *r)
 	    store_get_int(r, 0, 0, ORDER_EXPLAIN_NOW))
 		return problem_new(q->arena, PROBLEM_ORDER_NOT_READY,
 		    "the order has expired");
+	if ((pr = explain_dates(q, r)) != NULL)
+		return pr;
 	if (!str_eq(store_get_str(r, 0, 0, ORDER_EXPLAIN_NAMES), f->names))
 		return problem_new(q->arena, PROBLEM_BAD_CSR,
 		    "the names of the CSR (" STR_FMT

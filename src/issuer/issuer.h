@@ -118,7 +118,10 @@ struct issuer_local_options {
 	struct loop *loop;
 	const char *cert_file, *key_file, *chain_file; /* chain may be NULL */
 	const char *passphrase_file; /* of the key; NULL: not encrypted */
-	int64_t backdate;            /* usec before now that validity begins */
+	/* usec before now that validity begins; never more than this part of
+	 * the lifetime */
+	int64_t backdate;
+#define ISSUER_BACKDATE_PART 10
 	const char *ocsp_url, *ca_issuers_url, *crl_url; /* NULL: none */
 	/* what is published about its certificates; usec, 0: nothing */
 	int64_t crl_interval, crl_lifetime, ocsp_lifetime;

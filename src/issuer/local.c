@@ -271,6 +271,15 @@ issuer_local_ca(const struct issuer *issuer)
 	return &((const struct local *)(const void *)issuer)->ca;
 }
 
+/* A short life would be over before it begins. */
+static int64_t
+backdate_of(const struct local *l, int64_t lifetime)
+{
+	int64_t most = lifetime / ISSUER_BACKDATE_PART;
+
+	return l->backdate < most ? l->backdate : most;
+}
+
 bool
 issuer_plan_validity(const struct issuer *issuer, int64_t now, int64_t lifetime,
     int64_t *not_before, int64_t *not_after)
@@ -280,7 +289,7 @@ issuer_plan_validity(const struct issuer *issuer, int64_t now, int64_t lifetime,
 
 	if (!issuer->ops->plans)
 		return false;
-	begin = now - l->backdate;
+	begin = now - backdate_of(l, lifetime);
 	if (begin / WHEN_SECOND < l->ca.cert.not_before)
 		begin = l->ca.cert.not_before * WHEN_SECOND;
 	begin -= begin % WHEN_SECOND;

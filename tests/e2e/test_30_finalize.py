@@ -199,6 +199,43 @@ def test_dates_that_were_ordered_are_kept(client):
     assert leaf.not_valid_before == before
 
 
+def test_dates_are_kept_however_late_the_order_is_finalized(
+        new_server, engine):
+    """The end that was left open is as far away as the profile allows,
+    counted from notBefore; an end that has passed is no end."""
+    server = new_server(engine, profiles="""
+profile default {
+  issuer = local
+  open = true
+  lifetime = 10h
+}
+""").start()
+    client = server.client()
+    client.register()
+
+    def ordered(**members):
+        names = fresh()
+        order = client.order(names, **members)
+        return order, x509.make_csr(names, key()), f"""
+            WHERE id = '{order.url.rpartition("/")[2]}'"""
+    now = datetime.datetime.utcnow().replace(microsecond=0)
+    order, csr, row = ordered(notBefore=now.isoformat() + "Z")
+    server.store.execute(
+        f"UPDATE orders SET not_before = not_before - 3600000000 {row}")
+    client.finalize(order, csr)
+    leaf = x509.split_chain(client.download(order))[0]
+    begin = now - datetime.timedelta(hours=1)
+    assert leaf.not_valid_before == begin
+    assert leaf.not_valid_after == begin + datetime.timedelta(
+        hours=10, seconds=-1)
+    after = (now + datetime.timedelta(hours=2)).isoformat() + "Z"
+    order, csr, row = ordered(notAfter=after)
+    server.store.execute(f"UPDATE orders SET not_after = 1 {row}")
+    response = finalize(client, order, csr)
+    assert (response.status, response.problem) == (403, "orderNotReady")
+    assert "notAfter" in response.json["detail"]
+
+
 def test_a_hundred_names_fit(client):
     names = fresh(100)
     _, pem, _ = client.obtain(names, key=key())

@@ -1,17 +1,22 @@
 -- From a ready order to its certificate. `attempt` is the fence: each claim
 -- raises it, and every later write carries it.
 
--- A claim without a serial is one of an issuer that does not plan. The CSR's
--- names are compared as canonical text, so one statement checks
+-- A claim without a serial is one of an issuer that does not plan, so dates
+-- cannot have been ordered. Those that were are kept: the life that was planned
+-- begins at notBefore if that is earlier by now, and notAfter must be to come.
+-- The CSR's names are compared as canonical text, so one statement checks
 -- owner, state, names and time, and says who won.
 -- name: order_claim  args: id text, account text, profile text, key_version int, csr blob, issuer text, lease int, serial text, not_before time, not_after time, names text  cols: attempt, cert_not_before, cert_not_after, uncertain
 UPDATE orders SET status = 'processing', csr = $5, issuer = $6,
     attempt = attempt + 1, lease = now_us() + $7, serial = $8,
     cert_not_before = COALESCE(not_before, $9),
-    cert_not_after = COALESCE(not_after, $10),
+    cert_not_after = CASE WHEN not_after IS NOT NULL THEN not_after
+        WHEN not_before < $9 THEN not_before + $10 - $9 ELSE $10 END,
     updated = now_us()
 WHERE id = $1 AND account = $2 AND profile = $3 AND status = 'ready'
     AND expires > now_us() AND names_hash = $11
+    AND (not_after IS NULL OR not_after > now_us())
+    AND ($9 IS NOT NULL OR (not_before IS NULL AND not_after IS NULL))
     AND EXISTS (SELECT 1 FROM accounts WHERE id = $2 AND status = 'valid'
         AND key_version = $4)
 RETURNING attempt, cert_not_before, cert_not_after, uncertain
