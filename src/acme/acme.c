@@ -324,6 +324,14 @@ profile_of(const struct areq *q, bool *canonical)
 	return acme_find_profile(q->setup, q->req->params[0]);
 }
 
+static bool
+is_signed(const struct areq *q)
+{
+	if (q->route->auth == AUTH_POST)
+		return q->req->method == REQ_POST;
+	return q->route->auth != AUTH_NONE;
+}
+
 enum step
 acme_start(struct req *req)
 {
@@ -348,7 +356,7 @@ acme_start(struct req *req)
 		if (!id_is_valid(q->object))
 			return acme_not_found(q);
 	}
-	return q->route->auth == AUTH_NONE ? gate_unsigned(q) : gate_start(q);
+	return is_signed(q) ? gate_start(q) : gate_unsigned(q);
 }
 
 struct str

@@ -94,6 +94,7 @@ struct acme {
 
 enum acme_auth {
 	AUTH_NONE,    /* not signed */
+	AUTH_POST,    /* GET is not, POST is by the account: see 6.3 */
 	AUTH_JWK,     /* signed by the key inside: new-account */
 	AUTH_ACCOUNT, /* signed by the account that kid names */
 	AUTH_EITHER,  /* one of the two: account is empty if it was a key */
@@ -331,6 +332,8 @@ enum step finalize_claim(struct areq *);
  */
 void validation_start(struct acme *, struct str authz,
     const struct store_result *, unsigned stmt);
+/* Its client responds again: if it pauses here, the next query comes now. */
+void validation_hurry(struct acme *, struct str authz);
 void validation_stop_all(struct acme *);
 
 /* ---- issue.c: from a claimed order to its certificate */

@@ -8,9 +8,10 @@
  *	claim	one guarded statement: it is being validated, by us
  *	answer	200 with the challenge; the validation goes on (validation.c)
  *
- * Whoever comes again, or second, gets the challenge as it is. The limits
- * come after the row was read, so that nobody fills their memory with ids
- * that do not exist.
+ * Whoever comes again, or second, gets the challenge as it is; if it is
+ * validated here, the next query comes at once (section 8.2). The limits come
+ * after the row was read, so that nobody fills their memory with ids that do
+ * not exist.
  */
 #include "acme/acme_int.h"
 
@@ -212,8 +213,10 @@ on_limits(void *arg, const struct ratelimit_result *r)
 
 	if ((pr = ratelimit_problem(q->arena, r)) != NULL)
 		return acme_fail(q, pr);
-	if (!rs->claims)
+	if (!rs->claims) {
+		validation_hurry(q->acme, q->object);
 		return show(q);
+	}
 	if ((pr = check_room(q, rs->type)) != NULL)
 		return acme_fail(q, pr);
 	return claim(q);

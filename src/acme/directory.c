@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* GET directory (RFC 8555 section 7.1.1) and new-nonce (section 7.2). */
+/*
+ * The directory (RFC 8555 section 7.1.1) and new-nonce (section 7.2), by GET
+ * and by POST-as-GET (section 6.3). Anybody may have either, so a POST is
+ * judged by the gate alone: an account that another replica has deactivated
+ * in the last minute may still read them.
+ */
 #include "acme/acme_int.h"
 
 static void
@@ -64,7 +69,7 @@ directory_start(struct areq *q)
 	    q->profile->directory);
 }
 
-/* HEAD 200, GET 204. */
+/* HEAD 200, the others 204. */
 static enum step
 new_nonce_start(struct areq *q)
 {
@@ -73,19 +78,23 @@ new_nonce_start(struct areq *q)
 }
 
 const struct acme_route directory_route = {
-	.http = { .methods = REQ_GET | REQ_HEAD,
+	.http = { .methods = REQ_GET | REQ_HEAD | REQ_POST,
 	    .path = "/directory",
 	    .name = "directory",
+	    .body_max = ACME_BODY_MAX,
 	    .start = acme_start },
-	.auth = AUTH_NONE,
+	.auth = AUTH_POST,
+	.payload = PAYLOAD_EMPTY,
 	.start = directory_start,
 };
 
 const struct acme_route new_nonce_route = {
-	.http = { .methods = REQ_GET | REQ_HEAD,
+	.http = { .methods = REQ_GET | REQ_HEAD | REQ_POST,
 	    .path = "/new-nonce",
 	    .name = "new-nonce",
+	    .body_max = ACME_BODY_MAX,
 	    .start = acme_start },
-	.auth = AUTH_NONE,
+	.auth = AUTH_POST,
+	.payload = PAYLOAD_EMPTY,
 	.start = new_nonce_start,
 };

@@ -71,7 +71,8 @@ check_key_member(struct areq *q)
 		return problem_new(q->arena, PROBLEM_MALFORMED,
 		    "this request must be signed with a \"jwk\", not a "
 		    "\"kid\"");
-	if (q->route->auth == AUTH_ACCOUNT && q->jws.kid.p == NULL)
+	if ((q->route->auth == AUTH_ACCOUNT || q->route->auth == AUTH_POST) &&
+	    q->jws.kid.p == NULL)
 		return problem_new(q->arena, PROBLEM_MALFORMED,
 		    "this request must be signed with a \"kid\", not a "
 		    "\"jwk\"");

@@ -433,6 +433,18 @@ validation_start(struct acme *acme, struct str authz,
 		    get(v, r, st, AUTHZ_LOAD_THUMBPRINT));
 }
 
+void
+validation_hurry(struct acme *acme, struct str authz)
+{
+	struct validation *v;
+
+	LIST_FOREACH(v, &acme->validating, entry)
+		if (v->state == VALIDATION_RUNNING && str_eq(v->authz, authz)) {
+			validate_hurry(&v->task);
+			return;
+		}
+}
+
 /* ---- all of them */
 
 void

@@ -299,6 +299,21 @@ validate_start(struct validate *v, struct task *t,
 	return true;
 }
 
+void
+validate_hurry(struct task *t)
+{
+	struct op *op;
+	struct check *c;
+
+	LIST_FOREACH(op, &t->ops, entry) {
+		c = (struct check *)(void *)op;
+		if (op->detach == detach && c->state == CHECK_PAUSED) {
+			timer_stop(&c->pause_timer);
+			enqueue(c);
+		}
+	}
+}
+
 /* ---- the whole */
 
 static void

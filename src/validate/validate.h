@@ -114,6 +114,12 @@ bool validate_start(struct validate *, struct task *t,
     const struct validate_request *, validate_note_fn *note,
     validate_done_fn *done, void *arg);
 
+/*
+ * The next query of this task's validation comes now, not when its pause is
+ * over: the client says that something has changed (RFC 8555 section 8.2).
+ */
+void validate_hurry(struct task *t);
+
 /* Could one more validation of this type be begun now? */
 bool validate_has_room(const struct validate *, enum validate_type);
 

@@ -96,14 +96,36 @@ def test_new_nonce_gives_a_fresh_nonce_and_no_body(server, method, status):
 
 
 def test_a_nonce_can_also_be_had_by_post_as_get(server):
-    """RFC 8555 section 7.2 knows HEAD and GET; a POST is a protected
-    resource and so refused, with its Allow."""
+    """RFC 8555 section 6.3."""
     client = server.client()
-    response = client.request("POST", client.directory["newNonce"], b"{}",
-                              {"Content-Type": "application/jose+json"})
-    assert response.status == 405
-    assert set(response.header("Allow").replace(" ", "").split(",")) >= {
-        "GET", "HEAD"}
+    client.register()
+    response = client.post(client.directory["newNonce"])
+    assert (response.status, response.body) == (204, b"")
+    assert len(response.headers("Replay-Nonce")) == 1
+    assert "no-store" in response.header("Cache-Control")
+
+
+def test_the_directory_can_also_be_had_by_post_as_get(server):
+    """RFC 8555 section 6.3: a request like any that is signed."""
+    client = server.client()
+    client.register()
+    url = client.directory_url
+    response = client.post(url)
+    assert response.status == 200
+    assert response.json == client.http.get(url).json
+    assert len(response.headers("Replay-Nonce")) == 1
+    nonce = client.nonce()
+    assert client.send(url, nonce=nonce).status == 200
+    for how, problem in (
+            ({"nonce": nonce}, (400, "badNonce")),
+            ({"payload": {}}, (400, "malformed")),
+            ({"kid": None, "jwk": client.key.jwk()}, (400, "malformed")),
+            ({"key": jose.make_key()}, (403, "unauthorized"))):
+        response = client.send(url, **how)
+        assert (response.status, response.problem) == problem, how
+    client.post(client.kid, {"status": "deactivated"})
+    response = client.send(url)
+    assert (response.status, response.problem) == (401, "unauthorized")
 
 
 def test_a_nonce_of_one_profile_or_key_is_good_for_another(server):
