@@ -114,6 +114,17 @@ def test_the_old_key_is_refused_everywhere(server, client):
     assert client.download(order)
 
 
+def test_an_open_order_outlives_a_key_change(client):
+    """RFC 8555 section 7.3.5."""
+    names = ["open.example.org"]
+    order = client.order(names)
+    assert change(client, jose.make_key()).status == 200
+    assert client.refresh(order).status == "ready"
+    client.finalize(order, x509.make_csr(names, x509.new_key()))
+    assert x509.names_of(x509.split_chain(client.download(order))[0]) == {
+        *names}
+
+
 def test_it_is_written_down(server, client):
     old, new = client.key, jose.make_key()
     assert change(client, new).status == 200

@@ -186,6 +186,7 @@ def test_each_bad_identifier_has_a_subproblem(client):
     assert response.status in (400, 403)
     subproblems = response.json["subproblems"]
     assert [s["identifier"] for s in subproblems] == bad
+    assert "identifier" not in response.json
     for sub in subproblems:
         assert sub["type"].startswith("urn:ietf:params:acme:error:")
         assert sub["detail"]

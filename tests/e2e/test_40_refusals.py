@@ -436,6 +436,29 @@ def test_a_nonce_that_was_never_handed_out(client, what):
         response.problem == "malformed" and what in ("empty", "long"))
 
 
+@pytest.mark.parametrize("nonce", ["AAA=", "AA+A", "A", "AA AA", "\u00e4", 7,
+                                   ["AAAA"]], ids=repr)
+def test_a_nonce_that_is_no_base64url(client, nonce):
+    """RFC 8555 section 6.5.2."""
+    refused(client.send(client.directory["newOrder"], IDENTIFIERS,
+                        nonce=nonce), "malformed")
+
+
+@pytest.mark.parametrize("part", ["protected", "payload", "signature", "jwk"])
+def test_padding_has_no_place_in_base64url(client, part):
+    """RFC 8555 section 6.1, wherever it is."""
+    def pad(jws):
+        return {**jws, part: jws[part] + "=" * (-len(jws[part]) % 4 or 1)}
+    key = jose.make_key()
+    how = {"edit": pad} if part != "jwk" else {
+        "key": key, "kid": None, "jwk": {**key.jwk(),
+                                         "x": key.jwk()["x"] + "="}}
+    url = client.directory["newAccount" if part == "jwk" else "newOrder"]
+    response = client.send(url, IDENTIFIERS, **how)
+    assert response.status == 400
+    assert response.problem in ("malformed", "badPublicKey")
+
+
 def test_one_nonce_at_once_is_taken_once(client):
     """A race of sixteen."""
     url = client.directory["newOrder"]
@@ -505,11 +528,14 @@ def test_the_content_type_in_another_spelling(client, kind):
 
 @pytest.mark.parametrize("method, path, allow", [
     ("GET", "newOrder", {"POST"}), ("PUT", "newAccount", {"POST"}),
-    ("DELETE", "newOrder", {"POST"}), ("POST", None, {"GET", "HEAD"}),
-    ("PATCH", "newNonce", {"GET", "HEAD"}),
+    ("DELETE", "newOrder", {"POST"}), ("PUT", None, {"GET", "HEAD", "POST"}),
+    ("PATCH", "newNonce", {"GET", "HEAD", "POST"}),
+    ("POST", "renewalInfo", {"GET", "HEAD"}),
 ])
 def test_another_method(client, method, path, allow):
     url = client.directory[path] if path else client.directory_url
+    if path == "renewalInfo":
+        url += "/AAAA.AQ"
     response = client.http.request(method, url)
     assert (response.status, response.problem) == (405, "malformed")
     assert set(response.header("Allow").replace(" ", "").split(",")) >= allow

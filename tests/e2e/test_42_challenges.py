@@ -2,6 +2,7 @@
 """Challenge mode: RFC 8555 sections 7.1.6, 7.5 and 8, RFC 8737, RFC 8738,
 against name, web and TLS servers of the test."""
 
+import ssl
 import threading
 import time
 
@@ -139,7 +140,20 @@ def test_http_01_from_order_to_certificate(client, peers):
     assert authz["challenges"][0]["status"] == "valid"
     assert authz["challenges"][0]["validated"]
     assert "error" not in authz["challenges"][0]
+    assert authz["expires"]
     finish(client, order)
+
+
+def test_tokens_are_random_base64url(client):
+    """RFC 8555 section 8.1: 128 bits or more."""
+    tokens = []
+    order = client.order([f"t{i}.token.example.org" for i in range(8)])
+    for url in order["authorizations"]:
+        tokens += [c["token"] for c in client.post(url).json["challenges"]]
+    assert len(set(tokens)) == len(tokens) == 24
+    for token in tokens:
+        assert len(acme.jose.unb64(token)) >= 16
+        assert "=" not in token
 
 
 @pytest.mark.parametrize("end", ["", "\n", " \t\r\n\n"])
@@ -338,13 +352,49 @@ def test_dns_01_a_record_that_comes_late_is_seen(client, peers):
 # ---- tls-alpn-01
 
 def test_tls_alpn_01_from_order_to_certificate(client, peers):
+    """Of the protocols that the peer knows, no other one is offered."""
     name = "alpn.example.org"
     order, url, challenge = order_one(client, name, "tls-alpn-01")
     peers.tls.put(name, [name], key_authorization(client, challenge["token"]))
+    peers.tls.protocols = ["h2", "http/1.1", "acme-tls/1"]
+    try:
+        client.post(challenge["url"], {})
+        assert wait_authz(client, url)["status"] == "valid"
+    finally:
+        peers.tls.protocols = ["acme-tls/1"]
+    assert name in peers.tls.names
+    assert set(peers.tls.after) <= {b""}
+    finish(client, order)
+
+
+def test_tls_alpn_01_case_is_not_compared(client, peers):
+    name = "case.example.org"
+    order, url, challenge = order_one(client, name, "tls-alpn-01")
+    peers.tls.put(name, [name.upper()],
+                  key_authorization(client, challenge["token"]))
     client.post(challenge["url"], {})
     assert wait_authz(client, url)["status"] == "valid"
-    assert name in peers.tls.names
-    finish(client, order)
+
+
+@pytest.mark.parametrize("protocols, maximum", [
+    (["http/1.1"], None), (None, None),
+    (["acme-tls/1"], ssl.TLSVersion.TLSv1_1)],
+    ids=["another protocol", "no protocol", "TLS 1.1"])
+def test_tls_alpn_01_handshakes_that_will_not_do(client, peers, protocols,
+                                                 maximum):
+    name = "shake.example.org"
+    order, url, challenge = order_one(client, name, "tls-alpn-01")
+    peers.tls.put(name, [name], key_authorization(client, challenge["token"]))
+    peers.tls.protocols, peers.tls.maximum = protocols, maximum
+    try:
+        client.post(challenge["url"], {})
+        authz = wait_authz(client, url)
+    finally:
+        peers.tls.protocols, peers.tls.maximum = ["acme-tls/1"], None
+    assert authz["status"] == "invalid"
+    problem = authz["challenges"][0]["error"]
+    assert kind_of(problem) == "tls"
+    assert "shaking hands" in problem["detail"]
 
 
 @pytest.mark.parametrize("why, names, text, how, kind", [
@@ -417,6 +467,17 @@ def test_an_ip_address_by_tls_alpn_01(client, peers, tmp_path, address):
         server.close()
 
 
+def test_an_ip_address_as_a_dns_name_will_not_do(client, peers):
+    """Not even the name that the address has in the reverse tree."""
+    name = challenges.reverse_name("127.0.0.1")
+    order, url, challenge = order_one(client, "127.0.0.1", "tls-alpn-01")
+    peers.tls.put(name, [name], key_authorization(client, challenge["token"]))
+    client.post(challenge["url"], {})
+    authz = wait_authz(client, url)
+    assert authz["status"] == "invalid"
+    assert kind_of(authz["challenges"][0]["error"]) == "incorrectResponse"
+
+
 def test_an_ip_address_that_is_never_connected_to(client):
     problem = fail(client, "169.254.169.254")
     assert kind_of(problem) == "unauthorized"
@@ -433,6 +494,59 @@ def test_responses_are_idempotent(client, peers):
     assert wait_authz(client, url)["status"] == "valid"
     again = client.post(challenge["url"], {}).json
     assert again["status"] == "valid"
+
+
+def test_a_response_has_no_members_that_count(client, peers):
+    """RFC 8555 section 7.5.1: the challenges here define none."""
+    order, url, challenge = order_one(client, "members.example.org")
+    peers.http.put(client, challenge["token"])
+    client.post(challenge["url"], {
+        "keyAuthorization": "x", "type": "dns-01", "status": "invalid",
+        "token": "y", "url": 7})
+    authz = wait_authz(client, url)
+    assert authz["status"] == "valid"
+    assert authz["challenges"][0]["token"] == challenge["token"]
+
+
+@pytest.mark.parametrize("payload", [b"[]", b"null", b"{", b'"x"'], ids=repr)
+def test_what_is_no_response_changes_nothing(client, payload):
+    order, url, challenge = order_one(client, "none.example.org")
+    answer = client.send(challenge["url"], payload)
+    assert (answer.status, answer.problem) == (400, "malformed")
+    assert client.post(challenge["url"]).json["status"] == "pending"
+    assert client.post(url).json["status"] == "pending"
+
+
+def test_a_pending_authorization_outlives_a_key_change(client, peers):
+    """RFC 8555 section 7.3.5; the key authorization is of the new key."""
+    order, url, challenge = order_one(client, "rolled.example.org")
+    target, key = client.directory["keyChange"], acme.jose.make_key()
+    inner = acme.sign_jws(
+        key, {"alg": key.alg, "jwk": key.jwk(), "url": target},
+        {"account": client.kid, "oldKey": client.key.jwk()})
+    client.post(target, inner)
+    client.key = key
+    assert client.post(url).json["status"] == "pending"
+    peers.http.put(client, challenge["token"])
+    client.post(challenge["url"], {})
+    assert wait_authz(client, url)["status"] == "valid"
+    finish(client, order)
+
+
+def test_responding_again_queries_at_once(new_server, peers):
+    """RFC 8555 section 8.2: the next query would come much later."""
+    client = new_server(profiles=peers.profile(timeout="5m"),
+                        limits=NO_LIMITS).start().client()
+    client.register()
+    order, url, challenge = order_one(client, "again.example.org")
+    client.post(challenge["url"], {})
+    answer = wait_for(
+        lambda: (r := client.post(challenge["url"])).json.get("error") and r,
+        10, "an error", 0.05)
+    assert int(answer.header("Retry-After")) > 10
+    peers.http.put(client, challenge["token"])
+    client.post(challenge["url"], {})
+    assert wait_authz(client, url, 5)["status"] == "valid"
 
 
 def test_one_challenge_of_an_authorization_at_a_time(client, peers):

@@ -83,6 +83,29 @@ def test_a_window_in_the_last_third_of_the_life(issued):
     assert response.headers("Replay-Nonce") == []
 
 
+def test_the_directory_says_where_to_ask(server):
+    client = server.client()
+    url = client.directory["renewalInfo"]
+    assert url.startswith(server.profile_url() + "/")
+    assert not url.endswith("/")
+
+
+def test_the_shortest_life_has_a_window(new_server):
+    server = new_server(profiles="""
+profile default {
+  issuer = local
+  open = true
+  lifetime = 5m
+  renewal_at = 95
+  renewal_window = 1
+}
+""").start()
+    issued = Issued(server)
+    window = ask(issued.client, issued.id).json["suggestedWindow"]
+    end = issued.certificate.not_valid_after.replace(tzinfo=UTC)
+    assert moment(window["start"]) < moment(window["end"]) <= end
+
+
 def test_the_same_answer_each_time(issued):
     answers = {ask(issued.client, issued.id).body for _ in range(3)}
     assert len(answers) == 1

@@ -293,6 +293,7 @@ class Alpn:
         self.protocols = ["acme-tls/1"]
         self.maximum = None
         self.names = []         # that clients asked for
+        self.after = []         # what they sent behind the handshake
         self.files = {}         # server name -> (certificate, key)
         self.preset = None
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -339,7 +340,7 @@ class Alpn:
             s.settimeout(10)
             try:
                 with context.wrap_socket(s, server_side=True) as tls:
-                    tls.recv(1)
+                    self.after.append(tls.recv(1))
             except OSError:
                 pass
 
