@@ -3,13 +3,10 @@
 
 import datetime
 import json
-import secrets
-import shutil
 
 import pytest
 
 import acme
-import clients
 import jose
 import servers
 import x509
@@ -503,26 +500,3 @@ profile default {{
         assert done.returncode == code, done.stdout
         if code:
             assert "eab_required" in done.stdout
-
-
-# ---- real clients
-
-@pytest.mark.parametrize("name", ["lego", "certbot", "uacme", "dehydrated"])
-def test_a_client_binds_its_account(server, name, tmp_path):
-    if shutil.which(name) is None:
-        pytest.fail(f"no {name}: install the package of that name")
-    key = make(server, max_uses=1)
-    run = clients.Run(tmp_path / name, f"{server.profile_url()}/directory",
-                      server.root)
-    run.more = {
-        "lego": ["--eab", "--kid", key["id"], "--hmac", key["key"]],
-        "certbot": ["--eab-kid", key["id"], "--eab-hmac-key", key["key"]],
-        "uacme": ["--eab", f"{key['id']}:{key['key']}"],
-        "dehydrated": [],
-    }[name]
-    run.settings = f"EAB_KID={key['id']}\nEAB_HMAC_KEY={key['key']}\n"
-    word = secrets.token_hex(5)
-    chain = run.obtain(name, [f"{word}.example.org"]).read_bytes()
-    leaf = x509.split_chain(chain)[0]
-    assert x509.names_of(leaf) == {f"{word}.example.org"}
-    assert show(server, key)["used"] == 1

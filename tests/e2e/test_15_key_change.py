@@ -7,7 +7,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 import acme
-import clients
 import jose
 import x509
 from acme import dns
@@ -351,16 +350,3 @@ def test_it_is_counted(server, client):
     before = server.metrics()[name]
     assert change(client, jose.make_key()).status == 200
     assert server.metrics()[name] == before + 1
-
-
-# ---- real clients
-
-def test_uacme_rolls_its_key(server, tmp_path):
-    run = clients.Run(tmp_path / "uacme",
-                      f"{server.profile_url()}/directory", server.root)
-    run.uacme(["roll.example.org"])
-    before = (run.folder / "private/key.pem").read_bytes()
-    run.call("uacme", "--acme-url", run.directory, "--confdir", run.folder,
-             "--type", "EC", "--yes", "newkey", **run._uacme_environment())
-    assert (run.folder / "private/key.pem").read_bytes() != before
-    run.uacme(["roll.example.org", "two.example.org"])

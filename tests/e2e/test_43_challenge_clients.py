@@ -4,61 +4,24 @@ and IP addresses, from registration to a certificate, on both engines."""
 
 import contextlib
 import secrets
-import subprocess
 
 import pytest
 
-import challenges
-import clients
-import servers
-import x509
-from servers import LOCALHOST, free_port, wait_for
-
-
-class Site:
-    """A server that validates, and what its clients share with it."""
-
-    def __init__(self, build, folder, store):
-        self.dns = challenges.Dns(folder / "dns")
-        self.http_port = free_port()
-        self.tls_port = free_port()
-        self.daemon = servers.Certloopd(
-            build, folder / "server", store=store, profiles=f"""
-profile default {{
-  issuer = local
-  auth_mode = challenge
-  resolvers = {{ "{self.dns.resolver()}" }}
-  validation_allow = {{ "127.0.0.0/8" }}
-  http_port = {self.http_port}
-  tls_port = {self.tls_port}
-}}
-""", limits=servers.Certloopd.NO_LIMITS)
-
-    @contextlib.contextmanager
-    def web(self, folder):
-        """A web server that shows the files of a folder."""
-        server = challenges.Http(folder, port=self.http_port)
-        try:
-            yield server
-        finally:
-            server.close()
+import client_world
+from servers import LOCALHOST
 
 
 @pytest.fixture(scope="module")
 def site(build, engine, new_store, tmp_path_factory):
-    made = Site(build, tmp_path_factory.mktemp(f"site-{engine}"),
-                new_store(engine))
-    made.daemon.start()
+    made = client_world.Site(build, tmp_path_factory.mktemp(f"site-{engine}"),
+                             new_store(engine))
     yield made
-    made.daemon.remove()
-    made.dns.close()
+    made.remove()
 
 
 @pytest.fixture
 def run(site, tmp_path):
-    daemon = site.daemon
-    return clients.Run(tmp_path / "client",
-                       f"{daemon.profile_url()}/directory", daemon.root)
+    return site.client(tmp_path / "client")
 
 
 @pytest.fixture
@@ -66,10 +29,11 @@ def name():
     return f"{secrets.token_hex(5)}.example.org"
 
 
-def check(site, path, names, folder):
-    chain = path.read_bytes()
-    assert x509.names_of(x509.split_chain(chain)[0]) == set(names)
-    x509.openssl_verify(chain, site.daemon.root, folder)
+@contextlib.contextmanager
+def validates(site, kind, times):
+    """Within, one certificate comes of so many validations of this type."""
+    with site.counts(issued=1, **{kind: times}):
+        yield
 
 
 def script(folder, text):
@@ -79,28 +43,22 @@ def script(folder, text):
     return path
 
 
-def lego(run, names, *words, **environment):
-    for one in names:
-        words += ("--domains", one)
-    run.call("lego", "--server", run.directory, "--email",
-             "lego@example.org", "--accept-tos", "--path", run.folder, *words,
-             "run", LEGO_CA_CERTIFICATES=str(run.root), **environment)
-    first = names[0].replace("*", "_")
-    return run.folder / "certificates" / f"{first}.crt"
-
+# ---- lego
 
 def test_lego_by_http_01(site, run, name, tmp_path):
     names = [name, f"www.{name}"]
-    path = lego(run, names, "--http", "--http.port",
-                f"{LOCALHOST}:{site.http_port}")
-    check(site, path, names, tmp_path)
+    with validates(site, "http_01", 2):
+        path = run.run_lego(names, "--http", "--http.port",
+                            f"{LOCALHOST}:{site.http_port}")
+    site.check(path, names, tmp_path)
 
 
 def test_lego_by_tls_alpn_01(site, run, name, tmp_path):
     names = [name, f"www.{name}"]
-    path = lego(run, names, "--tls", "--tls.port",
-                f"{LOCALHOST}:{site.tls_port}")
-    check(site, path, names, tmp_path)
+    with validates(site, "tls_alpn_01", 2):
+        path = run.run_lego(names, "--tls", "--tls.port",
+                            f"{LOCALHOST}:{site.tls_port}")
+    site.check(path, names, tmp_path)
 
 
 def test_lego_by_dns_01_with_a_wildcard(site, run, name, tmp_path):
@@ -112,31 +70,41 @@ present) printf '%s\\n' "$3" >> "$file" ;;
 cleanup) rm -f "$file" ;;
 esac""")
     names = [name, f"*.{name}"]
-    path = lego(run, names, "--dns", "exec", "--dns.disable-cp",
-                "--dns.resolvers", site.dns.resolver(), EXEC_PATH=str(hook))
-    check(site, path, names, tmp_path)
+    with validates(site, "dns_01", 2):
+        path = run.run_lego(
+            names, "--dns", "exec", "--dns.disable-cp", "--dns.resolvers",
+            site.dns.resolver(), EXEC_PATH=str(hook),
+            EXEC_SEQUENCE_INTERVAL="1", EXEC_POLLING_INTERVAL="1")
+    site.check(path, names, tmp_path)
 
+
+# ---- certbot
 
 def test_certbot_standalone(site, run, name, tmp_path):
-    words = ["certbot", "certonly", "--non-interactive", "--server",
-             run.directory, "--agree-tos", "--email", "certbot@example.org",
-             "--no-eff-email", "--standalone", "--http-01-port",
-             site.http_port, "--http-01-address", LOCALHOST, "-d", name]
-    for kind in ("config", "work", "logs"):
-        words += [f"--{kind}-dir", run.folder / kind]
-    run.call(*words, REQUESTS_CA_BUNDLE=str(run.root))
-    check(site, run.folder / "config/live" / name / "fullchain.pem", [name],
-          tmp_path)
+    with validates(site, "http_01", 1):
+        path = run.certbot_certonly(
+            [name], "--standalone", "--http-01-port", site.http_port,
+            "--http-01-address", LOCALHOST)
+    site.check(path, [name], tmp_path)
 
 
-def uacme(run, hook, name):
-    environment = run._uacme_environment()
-    words = ["uacme", "--acme-url", run.directory, "--confdir", run.folder,
-             "--hook", hook, "--type", "EC", "--yes", "--no-ocsp"]
-    run.call(*words, "new", "uacme@example.org", **environment)
-    run.call(*words, "issue", name, **environment)
-    return run.folder / name / "cert.pem"
+def test_certbot_by_dns_01_with_a_wildcard(site, run, name, tmp_path):
+    hook = script(tmp_path, f"""
+file="{site.dns.folder}/_acme-challenge.$CERTBOT_DOMAIN.TXT"
+case "$1" in
+auth) printf '%s\\n' "$CERTBOT_VALIDATION" >> "$file" ;;
+cleanup) rm -f "$file" ;;
+esac""")
+    names = [name, f"*.{name}"]
+    with validates(site, "dns_01", 2):
+        path = run.certbot_certonly(
+            names, "--manual", "--preferred-challenges", "dns",
+            "--manual-auth-hook", f"{hook} auth", "--manual-cleanup-hook",
+            f"{hook} cleanup")
+    site.check(path, names, tmp_path)
 
+
+# ---- uacme
 
 @pytest.mark.parametrize("what", ["a name", "an address"])
 def test_uacme_by_http_01(site, run, name, tmp_path, what):
@@ -147,81 +115,100 @@ def test_uacme_by_http_01(site, run, name, tmp_path, what):
 case "$1" in
 begin) printf '%s' "$5" > "{tmp_path}/www/$4" ;;
 esac""")
-    with site.web(tmp_path / "www"):
-        path = uacme(run, hook, name)
-    check(site, path, [name], tmp_path)
+    with site.web(tmp_path / "www"), validates(site, "http_01", 1):
+        path = run.uacme_issue([name], hook)
+    site.check(path, [name], tmp_path)
+
+
+def test_uacme_by_dns_01_with_a_wildcard(site, run, name, tmp_path):
+    hook = script(tmp_path, f"""
+[ "$2" = dns-01 ] || exit 1
+file="{site.dns.folder}/_acme-challenge.$3.TXT"
+case "$1" in
+begin) printf '%s\\n' "$5" >> "$file" ;;
+*) rm -f "$file" ;;
+esac""")
+    names = [name, f"*.{name}"]
+    with validates(site, "dns_01", 2):
+        path = run.uacme_issue(names, hook)
+    site.check(path, names, tmp_path)
 
 
 @pytest.mark.parametrize("what", ["a name", "an address"])
 def test_uacme_with_ualpn(site, run, name, tmp_path, what):
     if what == "an address":
         name = LOCALHOST
-    socket = tmp_path / "ualpn.sock"
-    server = None
-
-    def is_up():
-        """It ends at once while the port is still held by the past."""
-        nonlocal server
-        if server is None or server.poll() is not None:
-            server = subprocess.Popen(
-                [*servers.WITH_US, "ualpn", "-s", socket, "-b",
-                 f"{LOCALHOST}@{site.tls_port}", "-c", f"{LOCALHOST}@9"],
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        return socket.exists()
-    hook = script(tmp_path, f"""
+    with site.ualpn(tmp_path) as socket:
+        hook = script(tmp_path, f"""
 [ "$2" = tls-alpn-01 ] || exit 1
 case "$1" in
 begin) word="auth $3 $5" ;;
 *) word="unauth $3" ;;
 esac
 [ "$(echo "$word" | ualpn -s "{socket}")" = OK ]""")
-    try:
-        wait_for(is_up, 90, "ualpn", 0.2)
-        path = uacme(run, hook, name)
-    finally:
-        server.terminate()
-        server.wait(10)
-    check(site, path, [name], tmp_path)
+        with validates(site, "tls_alpn_01", 1):
+            path = run.uacme_issue([name], hook)
+    site.check(path, [name], tmp_path)
 
 
-def dehydrated(run, names, **settings):
-    config = run.folder / "config"
-    (run.folder / "wellknown").mkdir(exist_ok=True)
-    lines = {"CA": run.directory, "BASEDIR": run.folder,
-             "WELLKNOWN": run.folder / "wellknown",
-             "CURL_OPTS": f"'--cacert {run.root}'", "ACCOUNT_KEYSIZE": 2048,
-             "KEY_ALGO": "prime256v1",
-             "CONTACT_EMAIL": "dehydrated@example.org", **settings}
-    config.write_text("".join(f"{k}={v}\n" for k, v in lines.items()))
-    run.call("dehydrated", "--config", config, "--register",
-             "--accept-terms")
-    words = []
-    for one in names:
-        words += ["--domain", one]
-    run.call("dehydrated", "--config", config, "--cron", *words)
-    return run.folder / "certs" / names[0] / "fullchain.pem"
-
+# ---- dehydrated
 
 def test_dehydrated_by_http_01(site, run, name, tmp_path):
     names = [name, f"www.{name}"]
-    with site.web(run.folder / "wellknown"):
-        path = dehydrated(run, names)
-    check(site, path, names, tmp_path)
+    with site.web(run.folder / "wellknown"), validates(site, "http_01", 2):
+        path = run.dehydrated_cron(names)
+    site.check(path, names, tmp_path)
 
 
-def test_dehydrated_by_dns_01(site, run, name, tmp_path):
+def test_dehydrated_by_dns_01_with_a_wildcard(site, run, name, tmp_path):
     hook = script(tmp_path, f"""
 file="{site.dns.folder}/_acme-challenge.$2.TXT"
 case "$1" in
 deploy_challenge) printf '%s\\n' "$4" >> "$file" ;;
 clean_challenge) rm -f "$file" ;;
 esac""")
-    names = [name, f"www.{name}"]
-    path = dehydrated(run, names, CHALLENGETYPE="dns-01", HOOK=hook)
-    check(site, path, names, tmp_path)
+    names = [name, f"*.{name}"]
+    with validates(site, "dns_01", 2):
+        path = run.dehydrated_cron(names, CHALLENGETYPE="dns-01", HOOK=hook)
+    site.check(path, names, tmp_path)
 
+
+def test_dehydrated_by_tls_alpn_01(site, run, name, tmp_path):
+    """It makes the certificate; the TLS server is another's."""
+    made = run.folder / "alpn-certs"
+
+    def find(server_name):
+        return [made / f"{server_name}.{what}.pem" for what in
+                ("crt", "key")]
+    with site.tls(tmp_path / "tls", find) as server:
+        server.put("", [LOCALHOST], "what nobody asks for")
+        with validates(site, "tls_alpn_01", 1):
+            path = run.dehydrated_cron([name], CHALLENGETYPE="tls-alpn-01",
+                                       ALPNCERTDIR=made)
+    site.check(path, [name], tmp_path)
+
+
+# ---- acme-tiny
 
 def test_acme_tiny_by_http_01(site, run, name, tmp_path):
-    with site.web(run.folder / "challenges"):
-        path = run.acme_tiny([name])
-    check(site, path, [name], tmp_path)
+    with site.web(), validates(site, "http_01", 1):
+        path = run.run_acme_tiny([name], site.www)
+    site.check(path, [name], tmp_path)
+
+
+# ---- python3-acme
+
+@pytest.mark.parametrize("what", ["names", "an address"])
+def test_python_acme_by_http_01(site, run, name, tmp_path, what):
+    names = [LOCALHOST] if what == "an address" else [name, f"www.{name}"]
+    with site.web(), validates(site, "http_01", len(names)):
+        run.run_python_acme("issue", "http-01", site.www, *names)
+    site.check(run.folder / "chain.pem", names, tmp_path)
+
+
+def test_python_acme_by_dns_01_with_a_wildcard(site, run, name, tmp_path):
+    names = [name, f"*.{name}"]
+    with validates(site, "dns_01", 2):
+        run.run_python_acme("issue", "dns-01", site.dns.folder, *names)
+    site.check(run.folder / "chain.pem", names, tmp_path)
+

@@ -6,7 +6,6 @@ import secrets
 import pytest
 
 import acme
-import clients
 import jose
 import servers
 import x509
@@ -299,80 +298,3 @@ def test_a_local_issuer_needs_no_telling(server):
             f"AND serial = '{issued.serial}' AND issuer_told IS NOT NULL")
         return len(rows) == 1
     servers.wait_for(is_told, 10, "the revocation to be settled")
-
-
-# ---- real clients
-
-def test_lego_revokes(server, tmp_path):
-    [name] = fresh()
-    run = clients.Run(tmp_path / "lego", f"{server.profile_url()}/directory",
-                      server.root)
-    leaf = x509.split_chain(run.lego([name]).read_bytes())[0]
-    run.call("lego", "--server", run.directory, "--email",
-             "lego@example.org", "--path", run.folder, "--domains", name,
-             "revoke", "--reason", "4",
-             LEGO_CA_CERTIFICATES=str(server.root))
-    assert server.store.query(
-        "SELECT status, reason FROM certificates WHERE serial = "
-        f"'{leaf.serial_number:032x}'") in (
-            [("revoked", 4)], [("revoked", "4")])
-
-
-@pytest.mark.parametrize("how", ["account", "key"])
-def test_certbot_revokes(server, tmp_path, how):
-    [name] = fresh()
-    run = clients.Run(tmp_path / "certbot",
-                      f"{server.profile_url()}/directory", server.root)
-    chain = run.certbot([name])
-    leaf = x509.split_chain(chain.read_bytes())[0]
-    words = ["certbot", "revoke", "--non-interactive", "--server",
-             run.directory, "--cert-path", chain, "--reason",
-             "keycompromise", "--no-delete-after-revoke"]
-    for kind in ("config", "work", "logs"):
-        words += [f"--{kind}-dir", run.folder / kind]
-    if how == "key":
-        words += ["--key-path", chain.parent / "privkey.pem"]
-    run.call(*words, REQUESTS_CA_BUNDLE=str(server.root))
-    assert server.store.query(
-        "SELECT status, reason FROM certificates WHERE serial = "
-        f"'{leaf.serial_number:032x}'") in (
-            [("revoked", 1)], [("revoked", "1")])
-
-
-def test_uacme_revokes(server, tmp_path):
-    [name] = fresh()
-    run = clients.Run(tmp_path / "uacme",
-                      f"{server.profile_url()}/directory", server.root)
-    chain = run.uacme([name])
-    leaf = x509.split_chain(chain.read_bytes())[0]
-    run.call("uacme", "--acme-url", run.directory, "--confdir", run.folder,
-             "--type", "EC", "--yes", "revoke", chain,
-             **run._uacme_environment())
-    assert server.store.query(
-        "SELECT status FROM certificates WHERE serial = "
-        f"'{leaf.serial_number:032x}'") == [("revoked",)]
-
-
-def test_dehydrated_revokes(server, tmp_path):
-    [name] = fresh()
-    run = clients.Run(tmp_path / "dehydrated",
-                      f"{server.profile_url()}/directory", server.root)
-    chain = run.dehydrated([name])
-    leaf = x509.split_chain(chain.read_bytes())[0]
-    run.call("dehydrated", "--config", run.folder / "config", "--revoke",
-             run.folder / "certs" / name / "cert.pem")
-    assert server.store.query(
-        "SELECT status FROM certificates WHERE serial = "
-        f"'{leaf.serial_number:032x}'") == [("revoked",)]
-
-
-def test_certbot_leaves(server, tmp_path):
-    """certbot unregister deactivates the account."""
-    run = clients.Run(tmp_path / "certbot",
-                      f"{server.profile_url()}/directory", server.root)
-    run.certbot(fresh())
-    words = ["certbot", "unregister", "--non-interactive", "--server",
-             run.directory]
-    for kind in ("config", "work", "logs"):
-        words += [f"--{kind}-dir", run.folder / kind]
-    run.call(*words, REQUESTS_CA_BUNDLE=str(server.root))

@@ -285,9 +285,10 @@ def alpn_certificate(folder, names, text, critical=True, issuer=None):
 
 
 class Alpn:
-    """A TLS server that offers acme-tls/1 (or what it is told)."""
+    """A TLS server that offers acme-tls/1 (or what it is told). find: server
+    name -> (certificate, key) or None, in place of what put() left."""
 
-    def __init__(self, folder, address=LOCALHOST, port=None):
+    def __init__(self, folder, address=LOCALHOST, port=None, find=None):
         self.folder = Path(folder)
         self.port = port or free_port()
         self.protocols = ["acme-tls/1"]
@@ -295,6 +296,7 @@ class Alpn:
         self.names = []         # that clients asked for
         self.after = []         # what they sent behind the handshake
         self.files = {}         # server name -> (certificate, key)
+        self.find = find or (lambda name: self.files.get(name))
         self.preset = None
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.socket = socket.socket(family)
@@ -320,8 +322,9 @@ class Alpn:
 
     def _choose(self, connection, name, context):
         self.names.append(name)
-        if name in self.files:
-            connection.context = self._context(self.files[name])
+        files = self.find(name)
+        if files is not None:
+            connection.context = self._context(files)
 
     def _serve(self):
         while True:

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: ISC
-"""Debian's ACME clients, each driven from registration to a certificate.
+"""Debian's ACME clients, each with a folder of its own against one server.
 
-What each needs of a server whose authorizations are valid from birth:
-- lego insists on a challenge type (--http) though it solves none; its port
-  is a free one. Trust: LEGO_CA_CERTIFICATES.
+Run.obtain() goes from registration to a certificate at a server whose
+authorizations are valid from birth; the run_* methods give one command to a
+client, with the words of the caller. What each needs:
+- lego insists on a challenge type (--http) though it may solve none; its
+  port is a free one. Trust: LEGO_CA_CERTIFICATES.
 - certbot wants an authenticator; `manual` with a hook that is never called
   will do. Trust: REQUESTS_CA_BUNDLE.
 - uacme asks its hook only about pending authorizations. It has no option
   for trust: see _uacme_environment.
 - dehydrated wants its WELLKNOWN folder to exist. Trust: CURL_OPTS.
 - acme-tiny wants a CSR, a key and a challenge folder. Trust: SSL_CERT_FILE.
+- python3-acme is a library: python_acme.py is the program over it.
 """
 
 import shutil
@@ -32,7 +35,7 @@ class Run:
         self.root = root
         self.output = ""
         self.more = []      # words for lego, certbot and uacme
-        self.settings = ""  # lines for dehydrated
+        self.settings = {}  # of dehydrated
         folder.mkdir(parents=True, exist_ok=True)
 
     def call(self, *command, **environment):
@@ -47,30 +50,35 @@ class Run:
         assert done.returncode == 0, self.output
         return done.stdout
 
-    def lego(self, names):
-        words = ["lego", "--server", self.directory, "--email",
-                 "lego@example.org", "--accept-tos", "--path", self.folder,
-                 "--http", "--http.port",
-                 f"{servers.LOCALHOST}:{servers.free_port()}"]
-        for name in names:
-            words += ["--domains", name]
-        words += self.more
-        self.call(*words, "run", LEGO_CA_CERTIFICATES=str(self.root))
-        return self.folder / "certificates" / f"{names[0]}.crt"
+    # ---- one command of a client
 
-    def certbot(self, names):
-        words = ["certbot", "certonly", "--non-interactive", "--server",
-                 self.directory, "--agree-tos", "--email",
-                 "certbot@example.org", "--no-eff-email", "--manual",
-                 "--manual-auth-hook", "/bin/true",
-                 "--preferred-challenges", "http", "--key-type", "ecdsa"]
-        for kind in ("config", "work", "logs"):
-            words += [f"--{kind}-dir", self.folder / kind]
+    def run_lego(self, names, *words, command=("run",), **environment):
+        """The words stand before the command; the path of the chain."""
         for name in names:
-            words += ["-d", name]
-        words += self.more
-        self.call(*words, REQUESTS_CA_BUNDLE=str(self.root))
-        return self.folder / "config/live" / names[0] / "fullchain.pem"
+            words += ("--domains", name)
+        self.call("lego", "--server", self.directory, "--email",
+                  "lego@example.org", "--accept-tos", "--path", self.folder,
+                  *words, *self.more, *command,
+                  LEGO_CA_CERTIFICATES=str(self.root), **environment)
+        first = names[0].replace("*", "_")
+        return self.folder / "certificates" / f"{first}.crt"
+
+    def run_certbot(self, command, *words):
+        words += ("--non-interactive", "--server", self.directory)
+        for kind in ("config", "work", "logs"):
+            words += (f"--{kind}-dir", self.folder / kind)
+        return self.call("certbot", command, *words,
+                         REQUESTS_CA_BUNDLE=str(self.root))
+
+    def certbot_certonly(self, names, *words):
+        """certonly with the authenticator of the words; the chain's path."""
+        for name in names:
+            words += ("-d", name)
+        self.run_certbot("certonly", "--agree-tos", "--email",
+                         "certbot@example.org", "--no-eff-email",
+                         "--key-type", "ecdsa", *words, *self.more)
+        first = names[0].removeprefix("*.")
+        return self.folder / "config/live" / first / "fullchain.pem"
 
     def _uacme_environment(self):
         """uacme trusts what libcurl was built to trust, a folder: a copy of
@@ -91,37 +99,42 @@ class Run:
         shutil.copy(self.root, trust)
         return {"LD_LIBRARY_PATH": str(library)}
 
-    def uacme(self, names):
-        hook = self.folder / "hook"
-        hook.write_text("#!/bin/sh\nexit 0\n")
-        hook.chmod(0o755)
-        environment = self._uacme_environment()
-        words = ["uacme", "--acme-url", self.directory, "--confdir",
-                 self.folder, "--hook", hook, "--type", "EC", "--yes",
-                 "--no-ocsp", *self.more]
-        if not (self.folder / "private/key.pem").exists():
-            self.call(*words, "new", "uacme@example.org", **environment)
-        self.call(*words, "issue", *names, **environment)
-        return self.folder / names[0] / "cert.pem"
+    def run_uacme(self, *words):
+        return self.call(
+            "uacme", "--acme-url", self.directory, "--confdir", self.folder,
+            "--type", "EC", "--yes", *self.more, *words,
+            **self._uacme_environment())
 
-    def dehydrated(self, names):
-        config = self.folder / "config"
+    def uacme_issue(self, names, hook, *words):
+        """An account at the first call; the path of the chain."""
+        if not (self.folder / "private/key.pem").exists():
+            self.run_uacme("new", "uacme@example.org")
+        self.run_uacme("--hook", hook, "--no-ocsp", *words, "issue", *names)
+        first = names[0].removeprefix("*.")
+        return self.folder / first / "cert.pem"
+
+    def run_dehydrated(self, *words, **settings):
         (self.folder / "wellknown").mkdir(exist_ok=True)
-        config.write_text(
-            f"CA={self.directory}\nBASEDIR={self.folder}\n"
-            f"WELLKNOWN={self.folder}/wellknown\n"
-            f"CURL_OPTS='--cacert {self.root}'\n"
-            "ACCOUNT_KEYSIZE=2048\nKEY_ALGO=prime256v1\n"
-            f"CONTACT_EMAIL=dehydrated@example.org\n{self.settings}")
-        self.call("dehydrated", "--config", config, "--register",
-                  "--accept-terms")
-        words = []
+        lines = {"CA": self.directory, "BASEDIR": self.folder,
+                 "WELLKNOWN": self.folder / "wellknown",
+                 "CURL_OPTS": f"'--cacert {self.root}'",
+                 "KEYSIZE": 2048, "KEY_ALGO": "prime256v1",
+                 "CONTACT_EMAIL": "dehydrated@example.org",
+                 **self.settings, **settings}
+        config = self.folder / "config"
+        config.write_text("".join(f"{k}={v}\n" for k, v in lines.items()))
+        return self.call("dehydrated", "--config", config, *words)
+
+    def dehydrated_cron(self, names, *words, **settings):
+        """An account at the first call; the path of the chain."""
+        if not (self.folder / "accounts").exists():
+            self.run_dehydrated("--register", "--accept-terms", **settings)
         for name in names:
-            words += ["--domain", name]
-        self.call("dehydrated", "--config", config, "--cron", *words)
+            words += ("--domain", name)
+        self.run_dehydrated("--cron", *words, **settings)
         return self.folder / "certs" / names[0] / "fullchain.pem"
 
-    def acme_tiny(self, names):
+    def run_acme_tiny(self, names, challenges):
         account = self.folder / "account.pem"
         if not account.exists():
             account.write_bytes(jose.RsaKey().pem())
@@ -129,15 +142,45 @@ class Run:
         (self.folder / "key.pem").write_bytes(x509.key_pem(key))
         request = self.folder / "request.pem"
         request.write_bytes(x509.pem_request(x509.make_csr(names, key)))
-        (self.folder / "challenges").mkdir(exist_ok=True)
         pem = self.call(
             "acme-tiny", "--quiet", "--disable-check", "--account-key",
-            account, "--csr", request, "--acme-dir",
-            self.folder / "challenges", "--directory-url", self.directory,
-            SSL_CERT_FILE=str(self.root))
+            account, "--csr", request, "--acme-dir", challenges,
+            "--directory-url", self.directory, SSL_CERT_FILE=str(self.root))
         chain = self.folder / "chain.pem"
         chain.write_text(pem)
         return chain
+
+    def run_python_acme(self, command, *words):
+        """Apart from this process, in which `acme` is another module."""
+        program = Path(__file__).with_name("python_acme.py")
+        return self.call("/usr/bin/python3", "-P", program, self.directory,
+                         self.root, self.folder, command, *words)
+
+    # ---- from registration to a certificate
+
+    def lego(self, names):
+        return self.run_lego(
+            names, "--http", "--http.port",
+            f"{servers.LOCALHOST}:{servers.free_port()}")
+
+    def certbot(self, names):
+        return self.certbot_certonly(
+            names, "--manual", "--manual-auth-hook", "/bin/true",
+            "--preferred-challenges", "http")
+
+    def uacme(self, names):
+        hook = self.folder / "hook"
+        hook.write_text("#!/bin/sh\nexit 0\n")
+        hook.chmod(0o755)
+        return self.uacme_issue(names, hook)
+
+    def dehydrated(self, names):
+        return self.dehydrated_cron(names)
+
+    def acme_tiny(self, names):
+        challenges = self.folder / "challenges"
+        challenges.mkdir(exist_ok=True)
+        return self.run_acme_tiny(names, challenges)
 
     def obtain(self, client, names):
         """Register and get a certificate; the path of the chain."""

@@ -88,6 +88,10 @@ def der(certificate):
     return certificate.public_bytes(serialization.Encoding.DER)
 
 
+def pem(certificate):
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
 def spki(public_key):
     return public_key.public_bytes(
         serialization.Encoding.DER,
