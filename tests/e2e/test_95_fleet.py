@@ -3,6 +3,7 @@
 
 import shutil
 import threading
+import time
 
 import pytest
 
@@ -169,6 +170,39 @@ def test_when_the_redeemer_forgot_the_first_repeat_succeeds(
         refused = client.send(client.kid, None)
         assert refused.problem == "badNonce", refused
         assert client.send(client.kid, None).status == 200
+
+
+@pytest.mark.parametrize("with_redis", [True, False], ids=["redis", "store"])
+def test_a_fresh_nonce_costs_no_round_trip(replicas, redis, with_redis):
+    """Whoever will redeem it hears nothing of it before."""
+    nonces = 600
+    members = replicas(with_redis=with_redis,
+                       backend="redis" if with_redis else "memory")
+    client = fleet.client_of(members)
+    url = client.directory["newNonce"]
+
+    def asked():
+        """What Redis and the store were asked so far, by whomever."""
+        trips = sum(v for m in members for k, v in m.metrics().items()
+                    if k.split("{")[0] == "certloop_store_batches_total")
+        return redis.called("evalsha") + redis.called("eval"), trips
+    before, began = asked(), time.monotonic()
+    got = {client.request("HEAD" if n % 2 else "GET", url)
+           .header("Replay-Nonce") for n in range(nonces)}
+    after, took = asked(), time.monotonic() - began
+    assert len(got) == nonces
+    # they look after themselves meanwhile, as they do when nobody asks
+    time.sleep(took)
+    idle = asked()
+    for then, now, later in zip(before, after, idle):
+        assert now - then <= 2 * (later - now) + 40
+    # a signed request does cost one
+    client.nonces.clear()
+    client.register()
+    for _ in range(20):
+        client.post(client.kid)
+    end = asked()
+    assert end[0] - idle[0] >= 20 if with_redis else end[1] - idle[1] >= 20
 
 
 def test_a_replica_without_the_sealing_key_is_refused(replicas, build,
