@@ -216,6 +216,7 @@ finalize_claim(struct areq *q)
 {
 	struct finalize *f = q->state;
 	const struct issuer *issuer = q->profile->issuer;
+	const struct problem *resting;
 	struct batch *b;
 	uint8_t serial[PKI_SERIAL_LEN];
 	int64_t begin = 0, end = 0;
@@ -223,6 +224,9 @@ finalize_claim(struct areq *q)
 	f->serial = STR_NONE;
 	if (!issuer->ops->plans && q->acme->nissuing >= ACME_ISSUING_MAX)
 		return acme_fail(q, too_busy(q));
+	/* the order stays ready, and nothing need be written */
+	if ((resting = issuer_check_rest(issuer, q->arena)) != NULL)
+		return acme_fail(q, resting);
 	if (issuer->ops->plans) {
 		if (!issuer_plan_validity(issuer, loop_wall(q->acme->loop),
 			q->profile->conf->lifetime, &begin, &end))

@@ -155,10 +155,11 @@ on_lease(void *arg)
  * Surely nothing was signed. While somebody waits, that is for as long as they
  * do; they then hear why, and the order is theirs to finalize again. Who was
  * told "processing" would not understand an order that is ready again: that
- * one goes on, and fails in the end.
+ * one goes on, and fails in the end. An issuer that is resting is not waited
+ * for: the answer is there at once.
  */
 static void
-try_again(struct issuance *s, struct problem *pr)
+try_again(struct issuance *s, struct problem *pr, bool resting)
 {
 	int64_t wait = issue_backoff(s->tries), asked_for = pr->retry_after;
 	int64_t now = loop_mono(s->acme->loop);
@@ -167,7 +168,7 @@ try_again(struct issuance *s, struct problem *pr)
 		wait = asked_for * WHEN_SECOND;
 	if (pr->retry_after == 0)
 		pr->retry_after = ISSUE_COME_AGAIN;
-	if (s->waiter != NULL && now + wait > s->waiter->until) {
+	if (s->waiter != NULL && (resting || now + wait > s->waiter->until)) {
 		issue_release(s, pr);
 	} else if (now + wait > s->began + ISSUE_PATIENCE) {
 		pr->detail = STR("the issuer was not available for too long; a "
@@ -237,9 +238,8 @@ issue_sign(struct issuance *s)
 		memcpy(rq.serial, raw.p, raw.n);
 	}
 	s->state = ISSUE_SIGNING;
-	s->asked = loop_mono(s->acme->loop);
 	FAULT("a request for a certificate before it is sent");
-	issuer->ops->sign(issuer, &s->task, &rq, on_signed, s);
+	issuer_sign(issuer, &s->task, &rq, on_signed, s);
 }
 
 /* Read back what was claimed; profile or issuer may be gone by now. */
@@ -349,8 +349,6 @@ on_refused(struct issuance *s, const struct issuer_result *r)
 {
 	struct problem *pr = keep_problem(s, r->problem);
 
-	metrics_count(FAMILY_issuance_failures, s->claim.issuer.p,
-	    issuer_class_name(r->class));
 	log_warn("while asking an issuer", LOG_STR("issuer", s->claim.issuer),
 	    LOG_STR("order", s->claim.order),
 	    LOG_INT("attempt", s->claim.attempt),
@@ -365,7 +363,7 @@ on_refused(struct issuance *s, const struct issuer_result *r)
 						    ISSUE_SOON) *
 			WHEN_SECOND);
 	else if (!r->uncertain && r->again && s->remote)
-		try_again(s, pr);
+		try_again(s, pr, r->resting);
 	else
 		give_up(s, pr, r->uncertain);
 }
@@ -376,9 +374,6 @@ on_signed(void *arg, const struct issuer_result *r)
 	struct issuance *s = arg;
 
 	FAULT("a certificate after it was made");
-	metrics_hist_observe(metrics_hist(HIST_issuance_seconds,
-				 s->claim.issuer.p),
-	    (double)(loop_mono(s->acme->loop) - s->asked) / WHEN_SECOND);
 	if (r->der.n > 0)
 		keep_made(s, r);
 	if (r->problem != NULL)

@@ -49,7 +49,7 @@ struct issuance {
 	bool lost;   /* another process has the order now */
 	struct timer next, lease;
 	void (*step)(struct issuance *); /* what next does */
-	int64_t began, asked;            /* by loop_mono */
+	int64_t began;                   /* by loop_mono */
 	int64_t least;                   /* wait before the next try */
 	unsigned tries, store_tries;
 	struct pki_csr csr;

@@ -167,7 +167,7 @@ on_claimed(void *arg, const struct store_result *r)
 	else if (issuer->ops->revoke == NULL)
 		record_told(t);
 	else
-		issuer->ops->revoke(issuer, &t->task, t->serial, on_told, t);
+		issuer_revoke(issuer, &t->task, t->serial, on_told, t);
 	return STEP_WAITING;
 }
 

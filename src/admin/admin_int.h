@@ -51,4 +51,8 @@ extern const struct admin_route admin_overrides_route, admin_override_set_route,
     admin_override_remove_route;
 extern const struct admin_route admin_gc_route, admin_db_route;
 
+/* "state", and "trouble" if there is any, of an issuer. */
+void admin_write_trouble(struct arena *, struct json_writer *,
+    const struct issuer *);
+
 #endif

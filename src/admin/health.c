@@ -3,6 +3,7 @@
 #include "admin/admin_int.h"
 
 #include "base/buf.h"
+#include "issuer/issuer.h"
 #include "metrics/metrics.h"
 
 enum { METRICS_MAX = 1 << 20 };
@@ -23,6 +24,29 @@ readyz_start(struct req *req)
 	return req_reply(req, 200, "text/plain", STR("ready\n"));
 }
 
+/* An issuer in trouble is told; it does not make the process not ready. */
+static void
+write_issuers(struct req *req, struct json_writer *w)
+{
+	const struct admin *ad = admin_of(req);
+	const struct conf *conf = ad->hooks.conf(ad->hooks.arg);
+
+	json_open_array(w, "issuers");
+	for (size_t i = 0; i < conf->nissuers; i++) {
+		const struct issuer *issuer = ad->hooks.find_issuer(ad->hooks
+									.arg,
+		    conf->issuers[i].at.name.p);
+
+		if (issuer == NULL)
+			continue;
+		json_open_object(w, NULL);
+		json_str(w, "name", str_from(issuer->name));
+		admin_write_trouble(req->task.arena, w, issuer);
+		json_close(w);
+	}
+	json_close(w);
+}
+
 static enum step
 readyz_detail_start(struct req *req)
 {
@@ -38,6 +62,7 @@ readyz_detail_start(struct req *req)
 	json_str(w, "store", str_from(store_engine(ad->store)));
 	json_bool(w, "store_ready", store_is_ready(ad->store));
 	json_int(w, "store_depth", store_depth(ad->store));
+	write_issuers(req, w);
 	json_close(w);
 	return admin_reply_req(req, why == NULL ? 200 : 503, w);
 }

@@ -19,6 +19,17 @@ issuer_of(const struct admin_call *c, const struct conf_issuer *ci)
 	return c->admin->hooks.find_issuer(c->admin->hooks.arg, ci->at.name.p);
 }
 
+void
+admin_write_trouble(struct arena *a, struct json_writer *w,
+    const struct issuer *issuer)
+{
+	const char *trouble = issuer_trouble(issuer, a);
+
+	json_str(w, "state", trouble == NULL ? STR("ok") : STR("degraded"));
+	if (trouble != NULL)
+		json_str(w, "trouble", str_from(trouble));
+}
+
 static void
 write_profiles(struct admin_call *c, struct json_writer *w,
     const struct issuer *issuer)
@@ -68,6 +79,7 @@ write_issuer(struct admin_call *c, struct json_writer *w,
 	json_str(w, "name", ci->at.name);
 	json_str(w, "type", str_from(issuer->ops->type));
 	write_profiles(c, w, issuer);
+	admin_write_trouble(c->arena, w, issuer);
 	if (ci->type == CONF_ISSUER_LOCAL)
 		write_local(c, w, issuer);
 	else
@@ -227,7 +239,7 @@ test_start(struct admin_call *c)
 	c->state = t;
 	t->began = loop_mono(c->admin->loop);
 	arena_defer(c->arena, issuer_let_go, issuer_hold(t->issuer));
-	t->issuer->ops->test(t->issuer, &c->req->task, on_tested, c);
+	issuer_test(t->issuer, &c->req->task, on_tested, c);
 	return STEP_WAITING;
 }
 

@@ -145,9 +145,11 @@ on_failed(void *arg, const struct store_result *r)
 {
 	struct attempt *t = arg;
 
-	if (r->status == STORE_OK)
+	if (r->status == STORE_OK) {
 		count(t->outcome);
-	else if (r->status != STORE_LOST)
+		if (strcmp(t->outcome, "failed") == 0)
+			metrics_count(FAMILY_issuance, t->issuer.p, "failure");
+	} else if (r->status != STORE_LOST)
 		/* the lease runs out, then it is tried again */
 		log_warn("while recording a failed attempt",
 		    LOG_STR("loop", t->name),
@@ -406,7 +408,7 @@ sign(struct attempt *t)
 		rq.not_before = t->not_before;
 		rq.not_after = t->not_after;
 	}
-	t->signer->ops->sign(t->signer, &t->task, &rq, on_signed, t);
+	issuer_sign(t->signer, &t->task, &rq, on_signed, t);
 }
 
 static enum step
@@ -586,6 +588,7 @@ on_stored(void *arg, const struct store_result *r)
 	switch (r->status) {
 	case STORE_OK:
 		count("obtained");
+		metrics_count(FAMILY_issuance, t->issuer.p, "success");
 		metrics_add(METRIC_certificates_issued, 1);
 		log_info("a cert loop has a certificate",
 		    LOG_STR("loop", t->name), LOG_STR("serial", t->serial),

@@ -22,7 +22,8 @@ static const int local_only[] = { CONF_AT_ISSUER_certificate,
 static const int vault_only[] = { CONF_AT_ISSUER_address, CONF_AT_ISSUER_mount,
 	CONF_AT_ISSUER_role, CONF_AT_ISSUER_namespace, CONF_AT_ISSUER_ca_file,
 	CONF_AT_ISSUER_token_file, CONF_AT_ISSUER_ttl, CONF_AT_ISSUER_timeout,
-	CONF_AT_ISSUER_max_requests };
+	CONF_AT_ISSUER_max_requests, CONF_AT_ISSUER_max_queued,
+	CONF_AT_ISSUER_breaker_failures, CONF_AT_ISSUER_breaker_wait };
 
 static void
 refuse_others(struct conf_loader *l, const struct conf_issuer *s,

@@ -10,6 +10,7 @@ run_list(struct ctl *ctl, int argc, char **argv)
 	static const struct column columns[] = {
 		{ "name", "NAME", COLUMN_TEXT },
 		{ "type", "TYPE", COLUMN_TEXT },
+		{ "state", "STATE", COLUMN_TEXT },
 		{ "not_after", "ENDS", COLUMN_TIME },
 		{ "address", "ADDRESS", COLUMN_TEXT },
 		{ "profiles", "PROFILES", COLUMN_TEXT },
@@ -42,6 +43,8 @@ run_show(struct ctl *ctl, int argc, char **argv)
 		{ "name", "issuer", COLUMN_TEXT },
 		{ "type", "type", COLUMN_TEXT },
 		{ "profiles", "profiles", COLUMN_TEXT },
+		{ "state", "state", COLUMN_TEXT },
+		{ "trouble", "trouble", COLUMN_TEXT },
 		{ "subject", "subject", COLUMN_TEXT },
 		{ "not_after", "ends", COLUMN_TIME },
 		{ "key", "key", COLUMN_TEXT },

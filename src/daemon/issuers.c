@@ -85,6 +85,9 @@ vault_options(const struct daemon *d, const struct conf_issuer *ci)
 		.backdate = ci->backdate,
 		.timeout = ci->timeout,
 		.running_max = (unsigned)ci->max_requests,
+		.queue_max = (unsigned)ci->max_queued,
+		.breaker_failures = (unsigned)ci->breaker_failures,
+		.breaker_rest = ci->breaker_wait,
 	};
 }
 
@@ -154,8 +157,7 @@ void
 issuers_start(struct daemon *d)
 {
 	for (size_t i = 0; i < d->nissuers; i++)
-		if (d->issuers[i]->ops->start != NULL)
-			d->issuers[i]->ops->start(d->issuers[i]);
+		issuer_start(d->issuers[i]);
 }
 
 void
@@ -223,7 +225,7 @@ issuers_replace(struct daemon *d, const struct conf *next, struct arena *a,
 		    LOG_TEXT("issuer", fresh[i]->name));
 		issuer_free(d->issuers[i]);
 		d->issuers[i] = fresh[i];
-		fresh[i]->ops->start(fresh[i]);
+		issuer_start(fresh[i]);
 	}
 }
 

@@ -172,7 +172,7 @@ on_recorded(void *arg, const struct store_result *r)
 		finish(s, store_cause(r));
 		return STEP_DONE;
 	}
-	issuer->ops->sign(issuer, &s->task, &s->rq, on_signed, s);
+	issuer_sign(issuer, &s->task, &s->rq, on_signed, s);
 	return STEP_WAITING;
 }
 

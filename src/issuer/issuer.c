@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What all issuers share: their life, and the names of kinds of failure. */
-#include "issuer/issuer.h"
+#include "issuer/front.h"
 
 const char *issuer_class_name(enum issuer_class class)
 {
@@ -31,8 +31,10 @@ issuer_let_go(void *arg)
 {
 	struct issuer *issuer = arg;
 
-	if (--issuer->refs == 0)
-		issuer->ops->free(issuer);
+	if (--issuer->refs > 0)
+		return;
+	issuer_release(issuer);
+	issuer->ops->free(issuer);
 }
 
 void
@@ -40,7 +42,6 @@ issuer_free(struct issuer *issuer)
 {
 	if (issuer == NULL)
 		return;
-	if (issuer->ops->stop != NULL)
-		issuer->ops->stop(issuer);
+	issuer_stop(issuer);
 	issuer_let_go(issuer);
 }

@@ -61,6 +61,8 @@ struct issuer_result {
 	 * not answer, or not sensibly.
 	 */
 	bool uncertain;
+	bool unasked;         /* it was refused on our side: nothing left */
+	bool resting;         /* so by the breaker: to try soon is in vain */
 	unsigned retry_after; /* seconds that it asked us to wait; 0: none */
 	/* the certificate; also one that will not do, if there is a problem */
 	struct str der;
@@ -73,6 +75,7 @@ struct issuer_result {
 
 typedef void issuer_fn(void *arg, const struct issuer_result *);
 
+/* What drivers do. Everybody else calls the functions below. */
 struct issuer_ops {
 	const char *type;
 	bool plans;
@@ -94,15 +97,53 @@ struct issuer_ops {
 	 * has a problem, or `found`.
 	 */
 	void (*test)(struct issuer *, struct task *t, issuer_fn *fn, void *arg);
+	/* A sentence about what is wrong with it now, or NULL. Optional. */
+	const char *(*trouble)(const struct issuer *, struct arena *);
 	void (*free)(struct issuer *);
 };
 
-/* The part that all issuers share; each driver embeds it first. */
+/*
+ * The part that all issuers share; each driver embeds it first and fills it
+ * with issuer_init (issuer/front.h).
+ */
+struct issuer_front;
+
 struct issuer {
 	const struct issuer_ops *ops;
+	struct issuer_front *front;
 	char name[64];
 	unsigned refs; /* 1 when it is made: its owner's */
 };
+
+/*
+ * Ask an issuer. fn is called later, from the top of the loop, unless t ends
+ * first. What is beyond its bounds waits, or is refused; while its breaker is
+ * open all is refused (result.resting). Signatures are counted and timed.
+ */
+void issuer_sign(struct issuer *, struct task *t, const struct issuer_request *,
+    issuer_fn *fn, void *arg);
+
+/* ops->revoke must be there. */
+void issuer_revoke(struct issuer *, struct task *t, struct str serial,
+    issuer_fn *fn, void *arg);
+
+/* The same for ops->test, which neither bounds nor breaker refuse. */
+void issuer_test(struct issuer *, struct task *t, issuer_fn *fn, void *arg);
+
+/* Is its breaker open? Then the problem that says so; counted as a refusal. */
+const struct problem *issuer_check_rest(const struct issuer *, struct arena *);
+
+/* A sentence about what is wrong with it now; NULL: nothing is known. */
+const char *issuer_trouble(const struct issuer *, struct arena *);
+
+/* Background work begins. */
+void issuer_start(struct issuer *);
+
+/*
+ * No timer of it fires and no new request leaves. What waited is refused, and
+ * may be asked of its successor.
+ */
+void issuer_stop(struct issuer *);
 
 /*
  * An issuer may be replaced while others still point at it: they hold it
@@ -184,7 +225,11 @@ struct issuer_vault_options {
 	/* How far before now the role lets certificates begin; 0: 30 s. */
 	int64_t backdate;
 	int64_t timeout;      /* usec of each request; 0: 30 s */
-	unsigned running_max; /* signatures under way; 0: 64 */
+	unsigned running_max; /* requests under way; 0: 64 */
+	unsigned queue_max;   /* that wait for their turn */
+	/* failures in a row until it is not asked for a while; 0: never */
+	unsigned breaker_failures;
+	int64_t breaker_rest; /* usec: how long, at first */
 	int64_t second; /* usec of a second of Vault's TTLs; 0: a real one */
 };
 

@@ -4,7 +4,7 @@
  * reading, sign. CPU only, so it is done at once and answered from the top of
  * the loop.
  */
-#include "issuer/issuer.h"
+#include "issuer/front.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -244,11 +244,11 @@ issuer_local_new(const struct issuer_local_options *o, struct arena *a,
 	if (l == NULL)
 		abort();
 	l->arena = arena_create();
-	l->issuer.ops = &local_ops;
-	l->issuer.refs = 1;
+	/* CPU only: it answers at once, so nothing is to be bounded */
+	issuer_init(&l->issuer, &local_ops, o->name, o->loop,
+	    &(struct issuer_bounds){ 0 });
 	l->loop = o->loop;
 	issuer_local_set(&l->issuer, o);
-	strncpy(l->issuer.name, o->name, sizeof(l->issuer.name) - 1);
 	*why = pki_load_ca_files(l->arena,
 	    &(struct pki_ca_files){ .cert = o->cert_file,
 		.key = o->key_file,
@@ -257,7 +257,7 @@ issuer_local_new(const struct issuer_local_options *o, struct arena *a,
 	    when_now() / WHEN_SECOND, &l->ca);
 	if (*why != NULL) {
 		*why = str_cstr(a, str_from(*why)); /* ours goes away */
-		local_free(&l->issuer);
+		issuer_free(&l->issuer);
 		return NULL;
 	}
 	SHA256((const uint8_t *)l->ca.chain_pem.p, l->ca.chain_pem.n, hash);

@@ -20,6 +20,7 @@
 #include "base/hex.h"
 #include "base/json.h"
 #include "base/when.h"
+#include "issuer/front.h"
 #include "log/log.h"
 
 enum { RUNNING_MAX = 64, CN_MAX = 64, BODY_MAX = 1 << 18, STANDBY_WAIT = 30 };
@@ -36,7 +37,7 @@ struct vault {
 	struct vault_token *token;
 	struct str mount, role;
 	int64_t ttl, backdate, timeout;
-	unsigned running, running_max;
+	struct issuer_bounds bounds;
 	bool stopped;
 	struct work_list works;
 };
@@ -66,7 +67,6 @@ leave_vault(struct work *w)
 	if (w->vault == NULL)
 		return;
 	LIST_REMOVE(w, entry);
-	w->vault->running--;
 	w->vault = NULL;
 }
 
@@ -93,6 +93,7 @@ tell(void *arg)
 {
 	struct work *w = arg;
 
+	leave_vault(w); /* who is told may be the last to hold it */
 	if (w->wanted) {
 		w->wanted = false;
 		op_done(&w->op);
@@ -124,7 +125,6 @@ new_work(struct vault *v, struct task *t, issuer_fn *fn, void *arg)
 	w->arg = arg;
 	deferred_init(&w->tell, tell, w);
 	LIST_INSERT_HEAD(&v->works, w, entry);
-	v->running++;
 	task_wait(t, &w->op);
 	return w;
 }
@@ -163,6 +163,7 @@ set_failure(struct work *w, const struct vault_failure *f)
 	w->result.again = f->again;
 	w->result.retry_after = f->retry_after;
 	w->result.uncertain = f->uncertain;
+	w->result.unasked = f->unasked;
 }
 
 /* Answer without having asked Vault. */
@@ -171,7 +172,7 @@ refuse(struct work *w, enum issuer_class class, const char *text)
 {
 	struct vault_failure f = { .class = class,
 		.again = class != ISSUER_OTHER,
-		.retry_after = class == ISSUER_RATE_LIMITED ? 1 : 0,
+		.unasked = true,
 		.text = text };
 
 	set_failure(w, &f);
@@ -186,10 +187,6 @@ may_send(struct work *w, struct str *token)
 
 	if (v->stopped) {
 		refuse(w, ISSUER_NETWORK, "it has been stopped");
-		return false;
-	}
-	if (v->running > v->running_max) {
-		refuse(w, ISSUER_RATE_LIMITED, "too many requests under way");
 		return false;
 	}
 	*token = vault_token_get(v->token);
@@ -452,6 +449,14 @@ vault_test(struct issuer *issuer, struct task *t, issuer_fn *fn, void *arg)
 		    on_tested, w);
 }
 
+static const char *
+vault_trouble(const struct issuer *issuer, struct arena *a)
+{
+	const struct vault *v = (const struct vault *)(const void *)issuer;
+
+	return vault_token_trouble(v->token, a);
+}
+
 /* ---- start and stop */
 
 static void
@@ -502,6 +507,7 @@ static const struct issuer_ops vault_ops = {
 	.sign = vault_sign,
 	.revoke = vault_revoke,
 	.test = vault_test,
+	.trouble = vault_trouble,
 	.free = vault_free,
 };
 
@@ -561,7 +567,14 @@ set_options(struct vault *v, const struct issuer_vault_options *o)
 	v->ttl = o->ttl;
 	v->backdate = o->backdate > 0 ? o->backdate : BACKDATE;
 	v->timeout = token.timeout = o->timeout > 0 ? o->timeout : TIMEOUT;
-	v->running_max = o->running_max > 0 ? o->running_max : RUNNING_MAX;
+	v->bounds = (struct issuer_bounds){
+		.running_max = o->running_max > 0 ? o->running_max :
+						    RUNNING_MAX,
+		.queue_max = o->queue_max,
+		.queue_wait = v->timeout,
+		.failures_max = o->breaker_failures,
+		.rest = o->breaker_rest,
+	};
 	if (!is_path(v->mount, true) || !is_path(v->role, false))
 		return "the mount and the role of Vault are letters, digits "
 		       "and -_. (the mount / too)";
@@ -582,8 +595,6 @@ issuer_vault_new(const struct issuer_vault_options *o, struct arena *a,
 
 	v->arena = own;
 	v->loop = o->loop;
-	v->issuer.ops = &vault_ops;
-	v->issuer.refs = 1;
 	v->stopped = true;
 	strncpy(v->issuer.name, o->name, sizeof(v->issuer.name) - 1);
 	LIST_INIT(&v->works);
@@ -592,7 +603,16 @@ issuer_vault_new(const struct issuer_vault_options *o, struct arena *a,
 		arena_destroy(own);
 		return NULL;
 	}
+	issuer_init(&v->issuer, &vault_ops, o->name, o->loop, &v->bounds);
 	return &v->issuer;
+}
+
+static bool
+same_bounds(const struct issuer_bounds *a, const struct issuer_bounds *b)
+{
+	return a->running_max == b->running_max &&
+	    a->queue_max == b->queue_max && a->queue_wait == b->queue_wait &&
+	    a->failures_max == b->failures_max && a->rest == b->rest;
 }
 
 bool
@@ -608,5 +628,5 @@ issuer_vault_is_same(const struct issuer *one, const struct issuer *other)
 	    strcmp(vault_token_path(a->token), vault_token_path(b->token)) ==
 	    0 &&
 	    a->ttl == b->ttl && a->backdate == b->backdate &&
-	    a->timeout == b->timeout && a->running_max == b->running_max;
+	    a->timeout == b->timeout && same_bounds(&a->bounds, &b->bounds);
 }

@@ -76,6 +76,7 @@ judge_transport(struct arena *a, const struct fetch_result *r)
 		break;
 	case FETCH_BUSY:
 		f.class = ISSUER_RATE_LIMITED;
+		f.unasked = true;
 		f.retry_after = 1;
 		break;
 	case FETCH_BAD_REQUEST:

@@ -33,6 +33,7 @@ struct fetch_call *vault_call(const struct vault_client *, struct task *,
 struct vault_failure {
 	enum issuer_class class; /* ISSUER_OK: it is one */
 	bool again, uncertain;
+	bool unasked;         /* nothing has left */
 	unsigned retry_after; /* seconds; 0: it does not say */
 	const char *text;     /* with Vault's own words */
 };
@@ -90,6 +91,9 @@ void vault_token_stop(struct vault_token *);
  * that has changed is read first.
  */
 struct str vault_token_get(struct vault_token *);
+
+/* What is wrong with it, or NULL. */
+const char *vault_token_trouble(const struct vault_token *, struct arena *);
 
 /* The file that it is read from. */
 const char *vault_token_path(const struct vault_token *);

@@ -15,6 +15,7 @@
  */
 #include "issuer/vault_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <openssl/mem.h>
@@ -50,8 +51,9 @@ struct vault_token {
 	enum life life;
 	struct task task; /* of the request under way */
 	struct timer next, watch;
-	int64_t expires;      /* by loop_mono; 0: unknown, or never */
-	int64_t lookup_retry; /* seconds; doubles */
+	int64_t expires;              /* by loop_mono; 0: unknown, or never */
+	int64_t lookup_retry;         /* seconds; doubles */
+	char trouble[VAULT_TEXT_MAX]; /* empty: none */
 	struct metrics_child *success, *failure, *not_renewable;
 };
 
@@ -92,6 +94,22 @@ seconds_left(const struct vault_token *t)
 }
 
 static void
+set_trouble(struct vault_token *t, const char *what, const char *text)
+{
+	snprintf(t->trouble, sizeof(t->trouble), "%s: %s", what, text);
+}
+
+const char *
+vault_token_trouble(const struct vault_token *t, struct arena *a)
+{
+	if (t->n == 0)
+		return str_printf(a, "it waits for a vault token in %s",
+		    t->file.path)
+		    .p;
+	return t->trouble[0] != '\0' ? str_cstr(a, str_from(t->trouble)) : NULL;
+}
+
+static void
 settle(struct vault_token *t)
 {
 	t->life = SETTLED;
@@ -103,6 +121,7 @@ static void
 take_ttl(struct vault_token *t, int64_t ttl, bool renewable)
 {
 	t->lookup_retry = LOOKUP_RETRY_MIN;
+	t->trouble[0] = '\0';
 	t->expires = ttl > 0 ? loop_mono(t->loop) + ttl * t->second : 0;
 	if (ttl == 0) {
 		log_info("the vault token does not expire",
@@ -124,6 +143,7 @@ static void
 tell_failure(struct vault_token *t, const char *what, const char *text)
 {
 	metrics_child_add(t->failure, 1);
+	set_trouble(t, what, text);
 	log_error("vault token renewal failed; rotate the token before TTL "
 		  "expires",
 	    LOG_TEXT("issuer", t->name), LOG_TEXT("request", what),

@@ -447,7 +447,7 @@ def test_a_frozen_vault_does_not_hinder_others(world):
 
 def test_requests_beyond_the_bound_are_refused_with_a_time(world):
     w = world(top=QUICK + "finalize_wait = 1s",
-              options="max_requests = 2\n timeout = 10s").start()
+              options="max_requests = 2\n max_queued = 0\n timeout = 10s").start()
     w.always(sign={"delay": 4})
     orders = [w.order() for _ in range(4)]
     mine = [w.client.twin() for _ in orders]
@@ -459,6 +459,91 @@ def test_requests_beyond_the_bound_are_refused_with_a_time(world):
     assert all(int(a.header("Retry-After")) > 0 for a in late)
     assert w.failures("rate_limited") >= 2
     assert len(w.signs()) == 2
+
+
+def test_requests_beyond_the_bound_wait_in_a_queue(world):
+    w = world(top=QUICK + "finalize_wait = 10s",
+              options="max_requests = 1\n max_queued = 10").start()
+    w.always(sign={"delay": 0.4})
+    orders = [w.order() for _ in range(4)]
+    mine = [w.client.twin() for _ in orders]
+    answers = at_once([
+        lambda c=c, o=o: c.send(o[0]["finalize"], {"csr": b64(o[1])})
+        for c, o in zip(mine, orders)])
+    assert [a.json["status"] for a in answers] == ["valid"] * 4
+    times = [s["at"] for s in w.signs()]
+    assert all(b - a > 0.35 for a, b in zip(times, times[1:]))
+    assert w.metric("issuer_queued") == w.metric("issuer_running") == 0
+
+
+# ---- the breaker
+
+def issuer_state(server):
+    found = json.loads(server.status("/readyz").body)
+    return {i["name"]: i for i in found["issuers"]}["vault"]
+
+
+def test_an_absent_vault_is_not_asked_for_a_while(world, engine):
+    w = world(engine, top=QUICK + "finalize_wait = 300ms",
+              options="breaker_failures = 3\n breaker_wait = 1s").start()
+    assert issuer_state(w.server) == {"name": "vault", "state": "ok"}
+    assert w.metric("issuer_breaker") == 0
+    order, csr = w.order()
+    w.always(**{"sign": {"status": 503, "errors": ["Vault is sealed"]},
+                "lookup-self": {"status": 503,
+                                "errors": ["Vault is sealed"]}})
+    while w.metric("issuer_breaker") != 2:
+        assert w.finalize(order, csr).status == 503
+        assert len(w.signs()) <= 3
+    asked = len(w.signs())
+    assert asked == 3
+    for _ in range(5):      # at once, and Vault hears nothing of it
+        response = w.finalize(order, csr)
+        assert response.status == 503, response
+        assert int(response.header("Retry-After")) > 0
+        assert w.status(order) == "ready"
+    assert len(w.signs()) == asked
+    assert w.failures("upstream_5xx") == asked
+    assert w.server.metrics()["certloop_issuer_refusals_total"
+                              '{issuer="vault",reason="breaker"}'] >= 5
+    state = issuer_state(w.server)
+    assert state["state"] == "degraded"
+    assert "Vault is sealed" in state["trouble"]
+    assert w.server.status("/readyz").status == 200
+    shown = w.server.ctl("issuer", "show", "vault").stdout
+    assert "degraded" in shown and "Vault is sealed" in shown
+    # others have nothing to do with it
+    w.server.client(profile="here").obtain(fresh(), key=KEY)
+    w.always(**{"sign": None, "lookup-self": None})
+    wait_for(lambda: w.metric("issuer_breaker") == 0, 60, "the breaker")
+    assert len(w.signs()) == asked      # the test signed nothing
+    w.client.finalize(order, csr)
+    assert issuer_state(w.server)["state"] == "ok"
+
+
+def test_an_order_in_processing_outlives_the_breaker(world):
+    w = world(top=QUICK + "finalize_wait = 100ms",
+              options="breaker_failures = 2\n breaker_wait = 1s").start()
+    order, csr = w.order()
+    soon = {"status": 503, "headers": {"Retry-After": "1"}}
+    w.next({"delay": 1, **soon}, soon)
+    order.body = w.finalize(order, csr).json
+    assert order.status == "processing"
+    wait_for(lambda: w.metric("issuer_breaker") == 2, 20, "the breaker")
+    assert w.status(order) == "processing"
+    w.client.wait(order, seconds=60)
+    assert order.status == "valid"
+
+
+def test_certloopctl_issuer_test_asks_in_any_case(world):
+    w = world(top=QUICK + "finalize_wait = 100ms",
+              options="breaker_failures = 1\n breaker_wait = 1m").start()
+    order, csr = w.order()
+    w.next({"status": 500})
+    assert w.finalize(order, csr).json["status"] != "valid"
+    wait_for(lambda: w.metric("issuer_breaker") == 2, 10, "the breaker")
+    assert w.server.ctl("issuer", "test", "vault").returncode == 0
+    assert w.metric("issuer_breaker") == 0
 
 
 def test_sigterm_waits_for_the_answer(world):

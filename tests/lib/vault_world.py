@@ -106,6 +106,9 @@ issuer vault {{
         return self.server.metrics()[
             f'certloop_issuance_total{{issuer="vault",outcome="{outcome}"}}']
 
+    def metric(self, name):
+        return self.server.metrics()[f'certloop_{name}{{issuer="vault"}}']
+
     def failures(self, which):
         return self.server.metrics().get(
             "certloop_issuance_failures_total"

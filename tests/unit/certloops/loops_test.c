@@ -10,6 +10,7 @@
 #include "base/when.h"
 #include "certloops/certloops.h"
 #include "certloops/schedule.h"
+#include "issuer/front.h"
 #include "log/log.h"
 #include "pki/pki.h"
 
@@ -80,7 +81,7 @@ scripted_sign(struct issuer *issuer, struct task *t,
 		pki_random_serial(planned.serial);
 		assert_true(issuer_plan_validity(fx->local, loop_wall(fx->loop),
 		    rq->max_lifetime, &planned.not_before, &planned.not_after));
-		fx->local->ops->sign(fx->local, t, &planned, fn, arg);
+		issuer_sign(fx->local, t, &planned, fn, arg);
 		return;
 	}
 	r = arena_new(t->arena, struct refusal);
@@ -161,8 +162,8 @@ setup(void **state)
 	fx->loop = loop_new();
 	fx->store = store_new(fx->loop, &o, fx->a, &why);
 	make_local(fx);
-	fx->issuer = (struct issuer){ .ops = &scripted, .refs = 1 };
-	strcpy(fx->issuer.name, "local");
+	issuer_init(&fx->issuer, &scripted, "local", fx->loop,
+	    &(struct issuer_bounds){ 0 });
 	fx->ring = seal_ring_new();
 	seal_key_init(&key);
 	(void)seal_ring_add(fx->ring, &key);
@@ -179,6 +180,7 @@ teardown(void **state)
 	certloops_free(fx->cl);
 	store_free(fx->store);
 	issuer_free(fx->local);
+	issuer_release(&fx->issuer);
 	seal_ring_free(fx->ring);
 	loop_free(fx->loop);
 	snprintf(command, sizeof(command), "rm -rf %s", fx->dir);

@@ -329,8 +329,7 @@ too_many_at_once_are_refused(void **state)
 	begin_signing(w);
 	command(w, "{\"always\":{\"sign\":{\"hang\":true}}}");
 	for (size_t i = 0; i < 3; i++)
-		w->issuer->ops->sign(w->issuer, &w->task, &w->rq, on_result,
-		    &t[i]);
+		issuer_sign(w->issuer, &w->task, &w->rq, on_result, &t[i]);
 	while (t[2].calls == 0)
 		loop_turn(w->loop, LOOP_WAIT);
 	assert_int_equal(t[2].r.class, ISSUER_RATE_LIMITED);
@@ -390,11 +389,11 @@ stop_lets_what_has_left_finish_and_nothing_else_leave(void **state)
 
 	begin_signing(w);
 	command(w, "{\"script\":{\"sign\":[{\"delay\":0.3}]}}");
-	w->issuer->ops->sign(w->issuer, &w->task, &w->rq, on_result, &t[0]);
+	issuer_sign(w->issuer, &w->task, &w->rq, on_result, &t[0]);
 	wait_heard(w, SIGN, 1);
-	w->issuer->ops->sign(w->issuer, &w->task, &w->rq, on_result, &t[1]);
+	issuer_sign(w->issuer, &w->task, &w->rq, on_result, &t[1]);
 	n = w->nheard;
-	w->issuer->ops->stop(w->issuer);
+	issuer_stop(w->issuer);
 	assert_int_equal(t[1].calls, 0);
 	while (t[0].calls == 0 || t[1].calls == 0)
 		loop_turn(w->loop, LOOP_WAIT);
@@ -417,8 +416,8 @@ an_issuer_may_go_while_vault_is_signing(void **state)
 	begin_signing(w);
 	command(w, "{\"always\":{\"sign\":{\"delay\":0.3}}}");
 	task_init(&other);
-	w->issuer->ops->sign(w->issuer, &w->task, &w->rq, on_result, &t[0]);
-	w->issuer->ops->sign(w->issuer, &other, &w->rq, on_result, &t[1]);
+	issuer_sign(w->issuer, &w->task, &w->rq, on_result, &t[0]);
+	issuer_sign(w->issuer, &other, &w->rq, on_result, &t[1]);
 	wait_heard(w, SIGN, 2);
 	issuer_free(w->issuer);
 	w->issuer = NULL;
@@ -441,10 +440,10 @@ a_caller_that_goes_is_told_nothing(void **state)
 	/* before it left, after it left, and when refused */
 	for (unsigned round = 0; round < 3; round++) {
 		if (round == 2)
-			w->issuer->ops->stop(w->issuer);
+			issuer_stop(w->issuer);
 		task_init(&task);
 		command(w, "{\"always\":{\"sign\":{\"delay\":0.3}}}");
-		w->issuer->ops->sign(w->issuer, &task, &w->rq, on_result, &t);
+		issuer_sign(w->issuer, &task, &w->rq, on_result, &t);
 		if (round == 1)
 			wait_heard(w, SIGN, 1);
 		task_end(&task);

@@ -402,8 +402,8 @@ stop_ends_what_is_under_way(void **state)
 			wait_heard(w, LOOKUP, count_heard(w, LOOKUP) + 1);
 		n = w->nheard;
 		int64_t began = when_now();
-		w->issuer->ops->stop(w->issuer);
-		w->issuer->ops->stop(w->issuer);
+		issuer_stop(w->issuer);
+		issuer_stop(w->issuer);
 		assert_true(when_now() - began < 200000);
 		assert_int_equal(fetch_running(w->fetch), 0);
 		write_token(w, round == 0 ? "s.other" : "s.first");
@@ -419,8 +419,8 @@ a_new_issuer_takes_over_from_a_stopped_one(void **state)
 
 	begin_life(w, "{\"token\":{\"value\":\"s.first\",\"ttl\":12}}");
 	wait_heard(w, RENEW, 1);
-	w->issuer->ops->stop(w->issuer);
-	w->issuer->ops->start(w->issuer); /* the same one, too */
+	issuer_stop(w->issuer);
+	issuer_start(w->issuer); /* the same one, too */
 	wait_heard(w, LOOKUP, 2);
 	make_issuer(w);
 	wait_heard(w, LOOKUP, 3);

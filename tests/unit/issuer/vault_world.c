@@ -302,7 +302,7 @@ make_issuer(struct world *w)
 	w->issuer = issuer_vault_new(&w->options, w->arena, &why);
 	if (w->issuer == NULL)
 		fail_msg("%s", why);
-	w->issuer->ops->start(w->issuer);
+	issuer_start(w->issuer);
 }
 
 const char *
@@ -436,7 +436,7 @@ sign_it(struct world *w)
 {
 	struct told t = { .arena = w->arena };
 
-	w->issuer->ops->sign(w->issuer, &w->task, &w->rq, on_result, &t);
+	issuer_sign(w->issuer, &w->task, &w->rq, on_result, &t);
 	return wait_result(w, &t);
 }
 
@@ -445,7 +445,6 @@ revoke_it(struct world *w, const char *serial)
 {
 	struct told t = { .arena = w->arena };
 
-	w->issuer->ops->revoke(w->issuer, &w->task, str_from(serial), on_result,
-	    &t);
+	issuer_revoke(w->issuer, &w->task, str_from(serial), on_result, &t);
 	return wait_result(w, &t);
 }
