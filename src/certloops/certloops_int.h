@@ -57,8 +57,9 @@ struct served {
 	struct watch *watch;
 	struct arena *arena; /* of hosts */
 	struct serve_hosts hosts;
-	bool known;       /* a good file was seen, or the store has told */
-	uint8_t told[32]; /* hash of what was wrong when it was last logged */
+	bool known;         /* a good file was seen, or the store has told */
+	uint8_t looked[32]; /* hash of the text that was looked at last */
+	uint8_t told[32];   /* hash of what was wrong when it was last logged */
 	bool is_loading;
 	struct task loading;
 	struct serve_hosts found;

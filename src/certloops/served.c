@@ -90,6 +90,19 @@ tell_bad(struct certloops *cl, const char *why)
 	    LOG_INT("names", s->hosts.n));
 }
 
+/* Other files of its folder change too: a text is looked at once. */
+static bool
+is_as_before(struct served *s, struct str text)
+{
+	uint8_t hash[SHA256_DIGEST_LENGTH];
+	bool same;
+
+	SHA256((const uint8_t *)text.p, text.n, hash);
+	same = memcmp(hash, s->looked, sizeof(hash)) == 0;
+	memcpy(s->looked, hash, sizeof(hash));
+	return same;
+}
+
 /* True if the set of names is another one now. */
 static bool
 look(struct certloops *cl)
@@ -101,6 +114,12 @@ look(struct certloops *cl)
 	struct str text = STR_NONE;
 	const char *why = read_text(a, s->path, &text);
 
+	if (why == NULL && is_as_before(s, text)) {
+		arena_destroy(a);
+		return false;
+	}
+	if (why != NULL)
+		memset(s->looked, 0, sizeof(s->looked));
 	if (why != NULL || (why = serve_parse(a, text, &fresh)) != NULL) {
 		tell_bad(cl, why);
 	} else {

@@ -32,7 +32,8 @@ struct watch {
 	void *arg;
 	int fd; /* -1: no inotify; the poll has to do */
 	struct event readable;
-	struct timer timer;
+	struct timer timer; /* the look that is due, or the poll */
+	bool settling;      /* it is the look, soon after the first event */
 	int folders[FOLDERS_MAX];
 	size_t n;
 };
@@ -113,7 +114,10 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	/* what they say does not matter: the file is looked at */
 	while (read(fd, events, sizeof(events)) > 0)
 		continue;
-	timer_start(&w->timer, SETTLE_MS * WHEN_SECOND / 1000);
+	/* a folder in which something happens all the time is looked at too */
+	if (!w->settling)
+		timer_start(&w->timer, SETTLE_MS * WHEN_SECOND / 1000);
+	w->settling = true;
 }
 
 static void
@@ -121,6 +125,7 @@ on_timer(void *arg)
 {
 	struct watch *w = arg;
 
+	w->settling = false;
 	/* first the watches: what changes behind this look is told again */
 	set_folders(w);
 	timer_start(&w->timer, POLL_SECONDS * WHEN_SECOND);
