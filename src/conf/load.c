@@ -242,6 +242,7 @@ load_named(struct conf_loader *l, enum conf_kind_id id, const char *def,
 		conf_error(l, 0, "more than %d sections %s", CONF_SECTIONS_MAX,
 		    kind->name);
 		*n = 0;
+		return arena_zalloc_array(l->arena, 1, kind->size);
 	}
 	all = arena_zalloc_array(l->arena, *n + 1, kind->size);
 	if (*n == 0 && def != NULL) {

@@ -401,6 +401,12 @@ bounds_sections_lists_and_values(void **state)
 		buf_printf(&b, "profile p%d { }\n", i);
 	buf_char(&b, '\0');
 	try_bad(t, b.p, "error: f: more than 1000 sections profile\n");
+	/* far more: none of them may be written anywhere */
+	b = buf_new(t->arena, 1 << 20);
+	for (int i = 0; i <= 8 * CONF_SECTIONS_MAX; i++)
+		buf_printf(&b, "loop l%d { names = { a.example } }\n", i);
+	buf_char(&b, '\0');
+	try_bad(t, b.p, "error: f: more than 1000 sections loop\n");
 	try_bad(t, "caa_identities = { a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,\nb }",
 	    "error: f:2: caa_identities = \"b\": is one too many; at most 16 "
 	    "will do\n");
