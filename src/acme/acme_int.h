@@ -252,7 +252,7 @@ const struct problem *policy_check_asked(const struct areq *,
 /* Is the key weak, or known to others? The problem is of that type. */
 const struct problem *policy_check_strength(const struct areq *,
     const EVP_PKEY *, enum problem_type);
-const struct problem *policy_check_key(struct arena *,
+const struct problem *policy_check_csr(struct arena *,
     const struct acme_profile *, const struct pki_csr *);
 
 /* names.c: sets of names as one short text, for comparing in SQL */

@@ -65,7 +65,7 @@ finalize_check(struct areq *q)
 	if (EVP_PKEY_cmp(f->csr.key, q->key) == 1)
 		return problem_new(q->arena, PROBLEM_BAD_CSR,
 		    "the key of the CSR is the key of the account");
-	if ((pr = policy_check_key(q->arena, q->profile, &f->csr)) != NULL ||
+	if ((pr = policy_check_csr(q->arena, q->profile, &f->csr)) != NULL ||
 	    (pr = policy_check_strength(q, f->csr.key, PROBLEM_BAD_CSR)) !=
 		NULL)
 		return pr;

@@ -26,6 +26,7 @@
 #include "base/hex.h"
 #include "base/id.h"
 #include "base/when.h"
+#include "issuer/policy.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
 
@@ -193,13 +194,6 @@ copy_claim(struct arena *a, struct claim *to, const struct claim *from)
 	to->serial = str_dup(a, from->serial);
 }
 
-static unsigned
-eku_of(const struct conf_profile *p)
-{
-	return (p->server_auth ? PKI_EKU_SERVER : 0U) |
-	    (p->client_auth ? PKI_EKU_CLIENT : 0U);
-}
-
 /* By name each time: a reload may have put another in its place. */
 static struct issuer *
 find_issuer(const struct issuance *s)
@@ -223,7 +217,9 @@ issue_sign(struct issuance *s)
 		.not_before = s->claim.not_before,
 		.not_after = s->claim.not_after,
 		.max_lifetime = s->profile->conf->lifetime,
-		.eku = eku_of(s->profile->conf),
+		.eku = policy_purposes(s->profile->conf),
+		.must_staple = s->csr.must_staple,
+		.no_rev_avail = s->profile->conf->no_rev_avail,
 	};
 	struct str raw;
 

@@ -69,14 +69,19 @@ key_bit(const struct pki_csr *csr)
 }
 
 const struct problem *
-policy_check_key(struct arena *a, const struct acme_profile *p,
+policy_check_csr(struct arena *a, const struct acme_profile *p,
     const struct pki_csr *csr)
 {
-	if ((p->conf->key_types & key_bit(csr)) != 0)
-		return NULL;
-	return problem_new(a, PROBLEM_BAD_CSR,
-	    "this profile does not allow %s keys of %u bits",
-	    pki_key_kind_name(csr->kind), csr->bits);
+	if ((p->conf->key_types & key_bit(csr)) == 0)
+		return problem_new(a, PROBLEM_BAD_CSR,
+		    "this profile does not allow %s keys of %u bits",
+		    pki_key_kind_name(csr->kind), csr->bits);
+	if (csr->must_staple && !p->conf->tls_feature)
+		return problem_new(a, PROBLEM_BAD_CSR,
+		    "the CSR asks for the TLS feature status_request "
+		    "(must-staple, RFC 7633), which this profile does not "
+		    "allow");
+	return NULL;
 }
 
 const struct problem *

@@ -44,6 +44,7 @@ struct attempt {
 	struct issuer *signer;
 	int64_t lifetime;
 	unsigned eku;
+	bool no_rev_avail;
 	int64_t number;  /* the fence */
 	int64_t now, at; /* database time as of loop_mono `at` */
 	unsigned failures;
@@ -193,8 +194,8 @@ prepare(struct attempt *t, struct str key_type)
 		    .p;
 	arena_defer(a, issuer_let_go, issuer_hold(t->signer));
 	t->lifetime = p->lifetime;
-	t->eku = (p->server_auth ? PKI_EKU_SERVER : 0U) |
-	    (p->client_auth ? PKI_EKU_CLIENT : 0U);
+	t->eku = policy_purposes(p);
+	t->no_rev_avail = p->no_rev_avail;
 	if (!wanted_read_names(a, t->names_text, &t->names) ||
 	    !wanted_key_kind(key_type, &t->kind))
 		return "the loop's row holds names or a key type that this "
@@ -391,6 +392,7 @@ sign(struct attempt *t)
 		.kind = t->kind,
 		.max_lifetime = t->lifetime,
 		.eku = t->eku,
+		.no_rev_avail = t->no_rev_avail,
 	};
 	struct str raw;
 

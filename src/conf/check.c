@@ -9,6 +9,9 @@
 #include "base/when.h"
 #include "conf/conf_int.h"
 
+/* What browsers call a short-lived certificate. */
+#define SHORT_LIVED (7 * 24 * WHEN_HOUR)
+
 int
 conf_line_of(const struct conf_section *at, int option)
 {
@@ -214,6 +217,42 @@ check_validation(struct conf_loader *l, const struct conf_profile *s)
 		    name);
 }
 
+/* What certificates say about revocation, and who could put it in. */
+static void
+check_revocation(struct conf_loader *l, const struct conf_profile *s)
+{
+	const struct conf *c = l->conf;
+	const struct conf_issuer *i = conf_find_issuer(c, s->issuer);
+	const char *name = s->at.name.p;
+	int feature = conf_line_of(&s->at, CONF_AT_PROFILE_tls_feature);
+	int none = conf_line_of(&s->at, CONF_AT_PROFILE_no_rev_avail);
+
+	if (i == NULL || (!s->tls_feature && !s->no_rev_avail))
+		return;
+	if (s->tls_feature && s->no_rev_avail)
+		conf_error(l, none,
+		    "profile %s: tls_feature wants an answer of OCSP stapled, "
+		    "no_rev_avail says that there is none; only one of them "
+		    "can be",
+		    name);
+	else if (i->type != CONF_ISSUER_LOCAL)
+		conf_error(l, s->tls_feature ? feature : none,
+		    "profile %s: %s needs an issuer of type local: Vault's "
+		    "role decides what its certificates say about revocation",
+		    name, s->tls_feature ? "tls_feature" : "no_rev_avail");
+	else if (s->tls_feature && i->ocsp_url.text.p == NULL &&
+	    (c->ca_url.text.p == NULL || !i->ocsp))
+		conf_error(l, feature,
+		    "profile %s: tls_feature needs an answer of OCSP to "
+		    "staple: set ca_url, or ocsp_url of issuer %s",
+		    name, i->at.name.p);
+	if (s->no_rev_avail && s->lifetime > SHORT_LIVED)
+		conf_warn(l, none,
+		    "profile %s: with no_rev_avail a key that was stolen is "
+		    "good for the whole lifetime; at most 7d would be short",
+		    name);
+}
+
 static void
 check_profile(struct conf_loader *l, const struct conf_profile *s)
 {
@@ -242,6 +281,7 @@ check_profile(struct conf_loader *l, const struct conf_profile *s)
 		    s->at.name.p);
 	if (s->auth_mode == CONF_AUTH_CHALLENGE)
 		check_validation(l, s);
+	check_revocation(l, s);
 	if (s->caa == CONF_CAA_ENFORCE && c->caa_identities.n == 0)
 		conf_error(l, conf_line_of(&s->at, CONF_AT_PROFILE_caa),
 		    "profile %s: caa = enforce needs caa_identities, the "

@@ -98,6 +98,12 @@ check_issuer(struct conf_loader *l, struct conf_loop *s)
 		    conf_shown(l->arena, s->issuer).p,
 		    conf_list_names(l, &c->issuers[0].at, c->nissuers,
 			sizeof(*c->issuers)));
+	else if (s->issuer.n > 0 && p != NULL && p->no_rev_avail &&
+	    conf_find_issuer(c, s->issuer)->type != CONF_ISSUER_LOCAL)
+		conf_error(l, line_of(&s->at, CONF_AT_LOOP_issuer),
+		    "loop %s: no_rev_avail of profile %s needs an issuer of "
+		    "type local",
+		    s->at.name.p, p->at.name.p);
 }
 
 static void

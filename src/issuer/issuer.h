@@ -32,6 +32,9 @@ struct issuer_request {
 	int64_t not_before, not_after;  /* usec since 1970, whole seconds */
 	int64_t max_lifetime;           /* usec: the profile's */
 	unsigned eku;                   /* PKI_EKU_ bits */
+	/* extensions that only an issuer which plans can put in: RFC 7633's
+	 * status_request, RFC 9608 */
+	bool must_staple, no_rev_avail;
 };
 
 /* Kinds of failure, for metrics. */

@@ -78,9 +78,9 @@ make_certificate(struct local *l, struct arena *a,
 		.not_after = rq->not_after / WHEN_SECOND,
 		.key_usage = pki_key_usage_for(rq->kind),
 		.eku = rq->eku,
-		.ocsp_url = get_url(&l->ocsp_url),
 		.ca_issuers_url = get_url(&l->ca_issuers_url),
-		.crl_url = get_url(&l->crl_url),
+		.must_staple = rq->must_staple,
+		.no_rev_avail = rq->no_rev_avail,
 	};
 	struct pki_lint_profile lint = {
 		.issuer = &l->ca.cert,
@@ -89,11 +89,17 @@ make_certificate(struct local *l, struct arena *a,
 		.max_lifetime = rq->max_lifetime / WHEN_SECOND,
 		.key_usage = spec.key_usage,
 		.eku = rq->eku,
+		.must_staple = rq->must_staple,
+		.no_rev_avail = rq->no_rev_avail,
 	};
 	struct str tbs;
 	const char *why;
 
 	memcpy(spec.serial, rq->serial, sizeof(spec.serial));
+	if (!rq->no_rev_avail) { /* RFC 9608: there is nothing to ask for */
+		spec.ocsp_url = get_url(&l->ocsp_url);
+		spec.crl_url = get_url(&l->crl_url);
+	}
 	tbs = pki_build_tbs(a, &l->ca, &spec);
 	if (tbs.p == NULL)
 		return "a field is out of bounds";

@@ -3,6 +3,7 @@
 #include "issuer/policy.h"
 
 #include "base/addr.h"
+#include "pki/cert.h"
 #include "pki/name.h"
 
 static bool
@@ -78,4 +79,11 @@ policy_check_ip(struct arena *a, const struct conf_profile *p, struct str id)
 	return reject(a, id,
 	    "is not among the addresses that this profile "
 	    "allows");
+}
+
+unsigned
+policy_purposes(const struct conf_profile *p)
+{
+	return (p->server_auth ? PKI_EKU_SERVER : 0U) |
+	    (p->client_auth ? PKI_EKU_CLIENT : 0U);
 }

@@ -20,4 +20,7 @@ const struct problem *policy_check_dns(struct arena *,
 const struct problem *policy_check_ip(struct arena *,
     const struct conf_profile *, struct str);
 
+/* What the certificates of a profile are for: PKI_EKU_ bits. */
+unsigned policy_purposes(const struct conf_profile *);
+
 #endif

@@ -319,6 +319,12 @@ vault_sign(struct issuer *issuer, struct task *t,
 	int64_t ttl = ttl_seconds(v, rq->max_lifetime);
 	struct str token, body;
 
+	if (rq->must_staple || rq->no_rev_avail) {
+		refuse(w, ISSUER_OTHER,
+		    "Vault's role decides what its certificates say about "
+		    "revocation");
+		return;
+	}
 	if (!may_send(w, &token))
 		return;
 	body = write_body(a, rq, ttl);

@@ -30,6 +30,8 @@ read_san(struct arena *a, CBS value, bool critical, struct pki_cert *out)
 static bool
 read_extension(struct arena *a, const struct ext *e, struct pki_cert *out)
 {
+	bool other;
+
 	if (str_eq(e->oid, STR(OID_SAN)))
 		return read_san(a, e->value, e->critical, out);
 	if (str_eq(e->oid, STR(OID_BASIC))) {
@@ -54,7 +56,8 @@ read_extension(struct arena *a, const struct ext *e, struct pki_cert *out)
 	if (str_eq(e->oid, STR(OID_CRL_POINTS)))
 		return ext_read_crl_points(e->value, &out->crl_url);
 	if (str_eq(e->oid, STR(OID_TLS_FEATURE)))
-		return ext_read_tls_feature(e->value, &out->must_staple);
+		return ext_read_tls_feature(e->value, &out->must_staple,
+		    &other);
 	if (str_eq(e->oid, STR(OID_NO_REV_AVAIL))) {
 		out->no_rev_avail = true;
 		return ext_read_no_rev_avail(e->value);

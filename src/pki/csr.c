@@ -120,7 +120,7 @@ static const struct problem *
 read_extension(const struct reader *r, const struct ext *ext)
 {
 	int path_len;
-	bool ca;
+	bool ca, other;
 
 	if (str_eq(ext->oid, STR(OID_SAN)))
 		return read_san(r, ext->value);
@@ -130,10 +130,15 @@ read_extension(const struct reader *r, const struct ext *ext)
 		if (ca)
 			return bad(r->arena, "asks for a CA certificate");
 	} else if (str_eq(ext->oid, STR(OID_TLS_FEATURE))) {
-		if (!ext_read_tls_feature(ext->value, &r->out->must_staple))
+		if (!ext_read_tls_feature(ext->value, &r->out->must_staple,
+			&other))
 			return bad(r->arena,
 			    "has a malformed TLS feature "
 			    "extension");
+		if (other)
+			return bad(r->arena,
+			    "asks for a TLS feature other than "
+			    "status_request");
 	}
 	return NULL; /* whatever else it asks for, the profile decides */
 }

@@ -30,7 +30,8 @@ struct pki_csr {
  * Read a request in DER and verify its signature. Everything wrong is badCSR
  * with a detail: more than 16 KiB, trailing bytes, a key, signature algorithm
  * or signature that will not do, alternative names other than DNS names and
- * addresses, no name at all, a request for a CA certificate.
+ * addresses, no name at all, a request for a CA certificate or for a TLS
+ * feature other than status_request.
  */
 const struct problem *pki_parse_csr(struct arena *, struct str der,
     struct pki_csr *out);

@@ -287,18 +287,19 @@ ext_read_crl_points(CBS in, struct str *url)
 
 /* TLS feature, RFC 7633 */
 bool
-ext_read_tls_feature(CBS in, bool *must_staple)
+ext_read_tls_feature(CBS in, bool *must_staple, bool *other)
 {
 	uint64_t feature;
 	CBS list;
 
-	*must_staple = false;
+	*must_staple = *other = false;
 	if (!CBS_get_asn1(&in, &list, CBS_ASN1_SEQUENCE) || CBS_len(&in) != 0)
 		return false;
 	while (CBS_len(&list) > 0) {
 		if (!CBS_get_asn1_uint64(&list, &feature))
 			return false;
 		*must_staple |= feature == TLS_STATUS_REQUEST;
+		*other |= feature != TLS_STATUS_REQUEST;
 	}
 	return true;
 }

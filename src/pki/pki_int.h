@@ -134,7 +134,8 @@ bool ext_read_ski(CBS, struct str *out);
 bool ext_read_aki(CBS, struct str *out);
 bool ext_read_aia(CBS, struct str *ocsp, struct str *issuers);
 bool ext_read_crl_points(CBS, struct str *url);
-bool ext_read_tls_feature(CBS, bool *must_staple);
+/* other: features besides status_request are in it */
+bool ext_read_tls_feature(CBS, bool *must_staple, bool *other);
 bool ext_read_no_rev_avail(CBS);
 bool ext_read_acme_identifier(CBS, struct str *digest);
 

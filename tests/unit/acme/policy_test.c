@@ -112,9 +112,23 @@ keys_pass_by_kind_and_size(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		assert_int_equal(policy_check_key(*state, &p, &rows[i].csr) ==
+		assert_int_equal(policy_check_csr(*state, &p, &rows[i].csr) ==
 			NULL,
 		    rows[i].ok);
+}
+
+static void
+must_staple_is_allowed_or_refused(void **state)
+{
+	struct conf_profile c = { .key_types = CONF_KEY_P256 };
+	struct acme_profile p = { .conf = &c };
+	struct pki_csr csr = { .kind = PKI_P256, .must_staple = true };
+	const struct problem *pr = policy_check_csr(*state, &p, &csr);
+
+	assert_non_null(pr);
+	assert_int_equal(pr->type, PROBLEM_BAD_CSR);
+	c.tls_feature = true;
+	assert_null(policy_check_csr(*state, &p, &csr));
 }
 
 static void
@@ -147,6 +161,7 @@ main(void)
 		T(without_a_policy_every_well_formed_name_passes),
 		T(suffixes_and_prefixes_bound_what_passes),
 		T(keys_pass_by_kind_and_size),
+		T(must_staple_is_allowed_or_refused),
 		T(equal_sets_have_equal_digests),
 	};
 

@@ -177,6 +177,38 @@ wants_a_vault_issuer_to_be_whole(void **state)
 	    "is not a letter, a digit or one of -_./ (inside)\n");
 }
 
+#define OCSP ACME "issuer i { ocsp_url = \"http://o/\" }\n"
+
+static void
+wants_what_is_said_about_revocation_to_agree(void **state)
+{
+	struct try *t = *state;
+	const struct conf *c;
+
+	c = try_good(t, OCSP "profile p { tls_feature = yes }");
+	assert_true(c->profiles[0].tls_feature && !c->profiles[0].no_rev_avail);
+	(void)try_good(t,
+	    ACME "ca_url = \"http://ca\"\nprofile p { tls_feature = yes }");
+	c = try_good(t, ACME "profile p { no_rev_avail = yes lifetime = 7d }");
+	assert_true(c->profiles[0].no_rev_avail && !c->profiles[0].tls_feature);
+	try_bad(t, ACME "profile p {\ntls_feature = yes }",
+	    "error: f:3: profile p: tls_feature needs an answer of OCSP to "
+	    "staple: set ca_url, or ocsp_url of issuer local\n");
+	try_bad(t,
+	    OCSP "profile p { tls_feature = yes\nno_rev_avail = yes\n"
+		 "lifetime = 1d }",
+	    "error: f:4: profile p: tls_feature wants an answer of OCSP "
+	    "stapled, no_rev_avail says that there is none; only one of them "
+	    "can be\n");
+	try_bad(t,
+	    "default_profile = p\n" VAULT USES_V
+	    "profile q { issuer = v allowed_suffixes = a\n"
+	    "no_rev_avail = yes lifetime = 1d }",
+	    "error: f:9: profile q: no_rev_avail needs an issuer of type "
+	    "local: Vault's role decides what its certificates say about "
+	    "revocation\n");
+}
+
 static void
 tells_options_of_the_other_type(void **state)
 {
@@ -494,6 +526,7 @@ main(void)
 		TRY(wants_issuers_to_be_whole),
 		TRY(wants_a_vault_issuer_to_be_whole),
 		TRY(tells_options_of_the_other_type),
+		TRY(wants_what_is_said_about_revocation_to_agree),
 		TRY(wants_vault_to_be_reached_by_https),
 		TRY(wants_a_local_issuer_for_its_own_certificates),
 		TRY(wants_keys_to_outlive_their_nonces),

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <openssl/evp.h>
+
 #include "base/when.h"
 #include "issuer/issuer.h"
 #include "loop/loop.h"
@@ -116,6 +118,110 @@ no_life_outlasts_the_issuers(void **state)
 	    WHEN_HOUR, &first, &last));
 }
 
+/* ---- what a certificate holds */
+
+struct told {
+	struct arena *arena;
+	bool done, failed;
+	struct str der;
+};
+
+static void
+on_result(void *arg, const struct issuer_result *r)
+{
+	struct told *t = arg;
+
+	t->done = true;
+	t->failed = r->problem != NULL;
+	t->der = str_dup(t->arena, r->der);
+}
+
+static struct pki_cert
+sign(struct world *w, struct issuer_request *rq)
+{
+	struct str name = STR("a.example");
+	struct pki_names names = { .dns = &name, .ndns = 1 };
+	struct told t = { .arena = w->arena };
+	EVP_PKEY *key = pki_generate_key(PKI_P256);
+	struct pki_cert cert;
+	struct task task;
+
+	rq->names = &names;
+	rq->kind = PKI_P256;
+	rq->spki = pki_write_spki(w->arena, key);
+	rq->max_lifetime = WHEN_HOUR;
+	pki_random_serial(rq->serial);
+	assert_true(issuer_plan_validity(w->issuer, w->now, WHEN_HOUR,
+	    &rq->not_before, &rq->not_after));
+	task_init(&task);
+	w->issuer->ops->sign(w->issuer, &task, rq, on_result, &t);
+	while (!t.done)
+		loop_turn(w->loop, LOOP_WAIT);
+	task_end(&task);
+	EVP_PKEY_free(key);
+	assert_false(t.failed);
+	assert_null(pki_parse_cert(w->arena, t.der, &cert));
+	return cert;
+}
+
+static void
+give_urls(struct world *w)
+{
+	w->options.ocsp_url = "http://ca.example/ocsp";
+	w->options.crl_url = "http://ca.example/crl";
+	w->options.ca_issuers_url = "http://ca.example/ca";
+	issuer_local_set(w->issuer, &w->options);
+}
+
+static void
+certificates_say_where_to_ask_about_them(void **state)
+{
+	struct world *w = *state;
+	struct issuer_request rq = { .eku = PKI_EKU_SERVER,
+		.must_staple = true };
+	struct pki_cert cert;
+
+	give_urls(w);
+	cert = sign(w, &rq);
+	assert_str(cert.ocsp_url, "http://ca.example/ocsp");
+	assert_str(cert.crl_url, "http://ca.example/crl");
+	assert_str(cert.ca_issuers_url, "http://ca.example/ca");
+	assert_true(cert.must_staple && !cert.no_rev_avail);
+	rq.must_staple = false;
+	assert_false(sign(w, &rq).must_staple);
+}
+
+/* RFC 9608 section 2: no address for revocation beside it. */
+static void
+no_rev_avail_stands_alone(void **state)
+{
+	struct world *w = *state;
+	struct issuer_request rq = { .eku = PKI_EKU_SERVER,
+		.no_rev_avail = true };
+	struct pki_cert cert;
+
+	give_urls(w);
+	cert = sign(w, &rq);
+	assert_true(cert.no_rev_avail && !cert.must_staple);
+	assert_null(cert.ocsp_url.p);
+	assert_null(cert.crl_url.p);
+	assert_str(cert.ca_issuers_url, "http://ca.example/ca");
+}
+
+static void
+purposes_are_those_asked_for(void **state)
+{
+	static const unsigned all[] = { PKI_EKU_SERVER, PKI_EKU_CLIENT,
+		PKI_EKU_SERVER | PKI_EKU_CLIENT };
+	struct world *w = *state;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct issuer_request rq = { .eku = all[i] };
+
+		assert_int_equal(sign(w, &rq).eku, all[i]);
+	}
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int
@@ -125,6 +231,9 @@ main(void)
 		TEST(a_life_begins_before_now_and_lasts_as_long_as_it_may),
 		TEST(a_short_life_is_backdated_by_a_tenth),
 		TEST(no_life_outlasts_the_issuers),
+		TEST(certificates_say_where_to_ask_about_them),
+		TEST(no_rev_avail_stands_alone),
+		TEST(purposes_are_those_asked_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

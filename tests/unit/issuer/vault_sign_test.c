@@ -65,6 +65,23 @@ signs_and_hands_on_what_was_ordered(void **state)
 	    STR("-----BEGIN CERTIFICATE REQUEST-----")));
 }
 
+/* It is not ours to put in, and nothing is left out in silence. */
+static void
+extensions_about_revocation_are_refused(void **state)
+{
+	struct world *w = *state;
+
+	begin_signing(w);
+	w->rq.must_staple = true;
+	assert_int_equal(sign_it(w).r.class, ISSUER_OTHER);
+	w->rq.must_staple = false;
+	w->rq.no_rev_avail = true;
+	assert_int_equal(sign_it(w).r.class, ISSUER_OTHER);
+	assert_int_equal(count_heard(w, SIGN), 0);
+	w->rq.no_rev_avail = false;
+	assert_int_equal(sign_it(w).r.class, ISSUER_OK);
+}
+
 static void
 the_ttl_is_bounded_by_the_profile_and_the_option(void **state)
 {
@@ -517,6 +534,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(signs_and_hands_on_what_was_ordered),
+		TEST(extensions_about_revocation_are_refused),
 		TEST(the_ttl_is_bounded_by_the_profile_and_the_option),
 		TEST(names_alone_of_either_kind),
 		TEST(serials_are_canonical),

@@ -283,13 +283,43 @@ what_the_profile_decides_is_passed_over(void **state)
 	csr = accept(a,
 	    csr_with_atts(a, join(a, other, request_of(a, exts), other, END)));
 	assert_true(csr.must_staple);
-	/* the obsolete status_request_v2 alone is no must-staple */
-	exts = join(a, san_of(a, dns_of(a, "a.example")),
-	    extension(a, BYTES(OID_TEXT_TLS), false,
-		BYTES("\x30\x03\x02\x01\x11")),
-	    END);
-	csr = accept(a, csr_with_atts(a, request_of(a, exts)));
-	assert_false(csr.must_staple);
+}
+
+/* What cannot be given is not passed over: RFC 7633 has other features. */
+static void
+tls_features_are_status_request_or_refused(void **state)
+{
+	const struct {
+		struct str features;
+		bool ok, must_staple;
+	} rows[] = {
+		{ BYTES("\x30\x03\x02\x01\x05"), true, true },
+		{ BYTES("\x30\x00"), true, false },
+		/* the obsolete status_request_v2 */
+		{ BYTES("\x30\x03\x02\x01\x11"), false, false },
+		{ BYTES("\x30\x06\x02\x01\x05\x02\x01\x11"), false, false },
+		{ BYTES("\x30\x03\x02\x01\x00"), false, false },
+		{ BYTES("\x30\x03\x04\x01\x05"), false, false },
+	};
+	struct arena *a = *state;
+	const struct problem *pr;
+	struct pki_csr csr;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		pr = pki_parse_csr(a,
+		    csr_with_atts(a,
+			request_of(a,
+			    join(a, san_of(a, dns_of(a, "a.example")),
+				extension(a, BYTES(OID_TEXT_TLS), false,
+				    rows[i].features),
+				END))),
+		    &csr);
+		assert_int_equal(pr == NULL, rows[i].ok);
+		if (pr == NULL)
+			assert_int_equal(csr.must_staple, rows[i].must_staple);
+		else
+			assert_int_equal(pr->type, PROBLEM_BAD_CSR);
+	}
 }
 
 /* ---- names that are refused */
@@ -748,6 +778,7 @@ main(void)
 		T(names_are_folded_and_sorted_into_a_set),
 		T(a_common_name_counts_as_a_name_if_it_is_one),
 		T(what_the_profile_decides_is_passed_over),
+		T(tls_features_are_status_request_or_refused),
 		T(other_types_of_names_are_refused_by_their_type),
 		T(dns_names_that_are_none_are_refused_by_name),
 		T(addresses_of_another_form_are_refused),
