@@ -410,6 +410,23 @@ check_nonce_keys(struct conf_loader *l)
 }
 
 static void
+check_redis(struct conf_loader *l)
+{
+	const struct conf_redis *s = &l->conf->redis;
+
+	if ((s->sentinels.n > 0) != (s->sentinel_master.n > 0))
+		conf_error(l,
+		    conf_line_of(&s->at,
+			s->sentinels.n > 0 ? CONF_AT_REDIS_sentinels :
+					     CONF_AT_REDIS_sentinel_master),
+		    "redis: sentinels and sentinel_master need each other");
+	if (s->sentinels.n > 0 && s->address.n > 0)
+		conf_error(l, conf_line_of(&s->at, CONF_AT_REDIS_address),
+		    "redis: either address says where the server is, or "
+		    "sentinels do");
+}
+
+static void
 check_dns(struct conf_loader *l)
 {
 	const struct conf_dns *s = &l->conf->dns;
@@ -444,6 +461,7 @@ conf_check(struct conf_loader *l)
 	check_replicas(l);
 	check_listeners(l);
 	conf_check_issuers(l);
+	check_redis(l);
 	check_dns(l);
 	check_nonce_keys(l);
 	settle_finalize_wait(l);

@@ -95,6 +95,11 @@ enum {
 #include "conf/top.def"
 };
 #undef CONF
+#define CONF(type, name, def, min, max, when, help) CONF_AT_REDIS_##name,
+enum {
+#include "conf/redis.def"
+};
+#undef CONF
 #define CONF(type, name, def, min, max, when, help) CONF_AT_DNS_##name,
 enum {
 #include "conf/dns.def"

@@ -48,22 +48,48 @@ read_password(struct arena *a, const char *path, struct str *out)
 }
 
 static bool
+find_sentinels(struct daemon *d, struct redis_endpoint **out, size_t *n,
+    const char **why)
+{
+	const struct conf_redis *c = &d->conf->redis;
+	struct redis_endpoint *all = arena_array(d->arena,
+				  struct redis_endpoint, REDIS_ENDPOINTS_MAX),
+			      *some;
+	size_t nsome;
+
+	*out = all;
+	for (size_t i = 0; i < c->sentinels.n; i++) {
+		if (!redis_parse_sentinel(d->arena, c->sentinels.v[i], &some,
+			&nsome, why))
+			return false;
+		for (size_t j = 0; j < nsome && *n < REDIS_ENDPOINTS_MAX; j++)
+			all[(*n)++] = some[j];
+	}
+	return true;
+}
+
+static bool
 make_redis(struct daemon *d, const char **why)
 {
 	const struct conf_redis *c = &d->conf->redis;
 	struct redis_endpoint *endpoints;
 	struct redis_options o = {
+		.sentinel = c->sentinel_master,
 		.user = c->user,
 		.database = (unsigned)c->database,
 		.prefix = c->prefix,
 		.late = c->deadline,
 	};
 
-	if (c->address.n == 0)
+	if (c->address.n == 0 && c->sentinels.n == 0)
 		return true;
-	if (!redis_parse_endpoints(d->arena, c->address, &endpoints,
-		&o.nendpoints, why))
+	if (c->address.n == 0) {
+		if (!find_sentinels(d, &endpoints, &o.nendpoints, why))
+			return false;
+	} else if (!redis_parse_endpoints(d->arena, c->address, &endpoints,
+		       &o.nendpoints, why)) {
 		return false;
+	}
 	o.endpoints = endpoints;
 	if (c->password_file.n > 0 &&
 	    (*why = read_password(d->arena, c->password_file.p, &o.password)) !=
@@ -157,7 +183,7 @@ fleet_make(struct daemon *d, const char **why)
 		return false;
 	if (o.backend == RATELIMIT_REDIS && d->redis == NULL) {
 		*why = "limits: backend = redis needs a section redis with an "
-		       "address";
+		       "address or sentinels";
 		return false;
 	}
 	o.redis = d->redis;

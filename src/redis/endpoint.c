@@ -9,7 +9,12 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-enum { PORT_DEFAULT = 6379, PORT_MAX = 65535, NAME_MAX_LEN = 253 };
+enum {
+	PORT_SERVER = 6379,
+	PORT_SENTINEL = 26379,
+	PORT_MAX = 65535,
+	NAME_MAX_LEN = 253,
+};
 
 void
 endpoint_text(const struct redis_endpoint *e, char *out, size_t size)
@@ -108,13 +113,12 @@ resolve(struct arena *a, const char *name, unsigned port,
 	return *n > 0;
 }
 
-bool
-redis_parse_endpoints(struct arena *a, struct str text,
+static bool
+parse(struct arena *a, struct str text, uint64_t port,
     struct redis_endpoint **out, size_t *n, const char **why)
 {
 	struct redis_endpoint *v;
 	struct str host, port_text;
-	uint64_t port = PORT_DEFAULT;
 
 	*out = v = arena_array(a, struct redis_endpoint, REDIS_ENDPOINTS_MAX);
 	*n = 0;
@@ -140,4 +144,18 @@ redis_parse_endpoints(struct arena *a, struct str text,
 		return true;
 	}
 	return resolve(a, str_cstr(a, host), (unsigned)port, v, n, why);
+}
+
+bool
+redis_parse_endpoints(struct arena *a, struct str text,
+    struct redis_endpoint **out, size_t *n, const char **why)
+{
+	return parse(a, text, PORT_SERVER, out, n, why);
+}
+
+bool
+redis_parse_sentinel(struct arena *a, struct str text,
+    struct redis_endpoint **out, size_t *n, const char **why)
+{
+	return parse(a, text, PORT_SENTINEL, out, n, why);
 }

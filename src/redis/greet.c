@@ -117,6 +117,48 @@ redis_ask_info(struct redis *r)
 	command_send_own(r, on_info, &info, 1);
 }
 
+/* ---- a Sentinel */
+
+/* [IP, port]; nil: no master has this name. */
+static void
+on_master(struct redis *r, const redisReply *reply)
+{
+	struct redis_endpoint e = { .port = 0 };
+	uint64_t port;
+
+	if (reply->type == REDIS_REPLY_ERROR) {
+		redis_drop(r, FAULT_PASSING, "the Sentinel says: " STR_FMT,
+		    STR_ARG(reply_text(reply)));
+		return;
+	}
+	if (reply->type == REDIS_REPLY_NIL) {
+		redis_drop(r, FAULT_PASSING,
+		    "the Sentinel knows no master " STR_FMT,
+		    STR_ARG(r->options.sentinel));
+		return;
+	}
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+	    !addr_parse(reply_text(reply->element[0]), &e.addr) ||
+	    !str_u64(reply_text(reply->element[1]), &port) || port == 0 ||
+	    port > UINT16_MAX) {
+		redis_drop(r, FAULT_PASSING,
+		    "the Sentinel does not name the master by IP and port");
+		return;
+	}
+	e.port = (unsigned)port;
+	redis_find(r, &e);
+}
+
+void
+redis_ask_sentinel(struct redis *r)
+{
+	struct str ask[] = { STR("SENTINEL"), STR("GET-MASTER-ADDR-BY-NAME"),
+		r->options.sentinel };
+
+	timer_stop(&r->deadline); /* it was for the connect */
+	command_send_own(r, on_master, ask, 3);
+}
+
 /* ---- the greeting */
 
 static void

@@ -60,6 +60,7 @@ copy_options(struct redis *r, const struct redis_options *o)
 		memcpy(r->password, o->password.p, o->password.n);
 	r->options.password = str_make(r->password, o->password.n);
 	r->options.prefix = copy_prefix(r->arena, o->prefix);
+	r->options.sentinel = str_dup(r->arena, o->sentinel);
 	if (o->late == 0)
 		r->options.late = LATE_DEFAULT;
 	if (o->dead == 0)
@@ -238,7 +239,25 @@ redis_drop(struct redis *r, enum fault fault, const char *fmt, ...)
 	timer_start(&r->retry, pick_pause(r));
 	r->failures++;
 	r->endpoint = (r->endpoint + 1) % r->options.nendpoints;
+	r->found = false;
 	redis_judge(r);
+}
+
+const struct redis_endpoint *
+redis_whom(const struct redis *r)
+{
+	return r->found ? &r->master : &r->options.endpoints[r->endpoint];
+}
+
+void
+redis_find(struct redis *r, const struct redis_endpoint *e)
+{
+	wire_close(r);
+	command_lose_all(r);
+	r->state = CONN_RESTING;
+	r->master = *e;
+	r->found = true;
+	timer_start(&r->retry, 0);
 }
 
 bool

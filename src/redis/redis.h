@@ -73,10 +73,17 @@ struct redis_endpoint {
 bool redis_parse_endpoints(struct arena *, struct str text,
     struct redis_endpoint **out, size_t *n, const char **why);
 
+/* The same for a Sentinel: the port is 26379 if it is left out. */
+bool redis_parse_sentinel(struct arena *, struct str text,
+    struct redis_endpoint **out, size_t *n, const char **why);
+
 struct redis_options {
-	/* tried in turn until one is the master */
+	/* tried in turn until one is the master; or, with a name in sentinel,
+	 * asked in turn until one says where the master of that name is, anew
+	 * for each connection */
 	const struct redis_endpoint *endpoints;
 	size_t nendpoints;
+	struct str sentinel; /* NUL-terminated; empty: none */
 	struct str user;     /* ACL user; empty: the default user */
 	struct str password; /* empty: none */
 	unsigned database;

@@ -14,6 +14,9 @@
  *	RESTING	--retry timer-->  DIALING  --writable-->  GREETING
  *	GREETING  --epoch is known-->  SERVING
  *
+ * With Sentinels that happens twice: the first time, a Sentinel is asked where
+ * the master is, and RESTING follows without a pause.
+ *
  * Commands stand in `sent` in the order of their answers. `unlate` is the
  * first of them that is not late yet; all before it are late and their
  * callers were told.
@@ -112,6 +115,8 @@ struct redis {
 	struct timer retry, probe;
 	unsigned failures; /* connects in vain, in a row */
 	size_t endpoint;   /* index */
+	bool found;        /* a Sentinel told: the next dial goes there */
+	struct redis_endpoint master;
 	char address[ADDRESS_MAX];
 	struct server_facts facts;
 	int64_t info_at; /* loop_mono, when INFO was asked last */
@@ -130,8 +135,15 @@ bool redis_is_fatal(const redisReply *);
 /* Run the epoch script, which is the probe as well. */
 void redis_ask_epoch(struct redis *);
 
+/* Whom to dial now. */
+const struct redis_endpoint *redis_whom(const struct redis *);
+/* A Sentinel said where the master is. */
+void redis_find(struct redis *, const struct redis_endpoint *);
+
 /* ---- greet.c */
 void redis_greet(struct redis *);
+/* It is a Sentinel: where is the master? */
+void redis_ask_sentinel(struct redis *);
 /* INFO once more: policies and roles change. */
 void redis_ask_info(struct redis *);
 

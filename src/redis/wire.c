@@ -91,7 +91,7 @@ fail_dial(struct redis *r)
 bool
 wire_dial(struct redis *r)
 {
-	const struct redis_endpoint *e = &r->options.endpoints[r->endpoint];
+	const struct redis_endpoint *e = redis_whom(r);
 	struct sockaddr_storage ss;
 	socklen_t len = make_sockaddr(e, &ss);
 	int one = 1;
@@ -231,7 +231,10 @@ on_connected(struct redis *r)
 	}
 	r->state = CONN_GREETING;
 	event_add(&r->readable, NULL);
-	redis_greet(r);
+	if (r->options.sentinel.n > 0 && !r->found)
+		redis_ask_sentinel(r);
+	else
+		redis_greet(r);
 }
 
 static void

@@ -81,7 +81,7 @@ class Redis:
 
     def answers(self):
         try:
-            return self.command("PING").startswith(b"+PONG")
+            return self.command("PING").startswith((b"+PONG", b"-NOAUTH"))
         except OSError:
             return False
 
@@ -412,3 +412,58 @@ def balance(build, directory, made, redis, store, retry=True,
         replica.start()
     proxy.start()
     return proxy, members
+
+
+class Sentinels:
+    """Redis Sentinels that agree by majority on who is the master of the
+    name certloop, and make a replica of it the next one when it is gone."""
+
+    NAME = "certloop"
+
+    def __init__(self, directory, master, n=3):
+        self.servers = []
+        for i in range(n):
+            folder = Path(directory) / f"sentinel{i}"
+            folder.mkdir(parents=True)
+            port = free_port()
+            (folder / "conf").write_text(
+                f"port {port}\nbind {LOCALHOST}\ndir {folder}\n"
+                f"sentinel monitor {self.NAME} {LOCALHOST} {master.port} "
+                f"{n // 2 + 1}\n"
+                f"sentinel down-after-milliseconds {self.NAME} 1000\n"
+                f"sentinel failover-timeout {self.NAME} 5000\n")
+            self.servers.append((port, subprocess.Popen(
+                [*servers.WITH_US, "redis-server", str(folder / "conf"),
+                 "--sentinel"], stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL)))
+
+    @property
+    def addresses(self):
+        return [f"{LOCALHOST}:{port}" for port, _ in self.servers]
+
+    def ask(self, i, *words):
+        one = Redis.__new__(Redis)
+        one.port = self.servers[i][0]
+        return one.command("SENTINEL", *words)
+
+    def wait_agreed(self):
+        """Until each knows the others and a replica."""
+        def knows(i):
+            text = self.ask(i, "MASTER", self.NAME).decode()
+            return f"num-other-sentinels\r\n$1\r\n{len(self.servers) - 1}" \
+                in text and "num-slaves\r\n$1\r\n1" in text
+        for i in range(len(self.servers)):
+            wait_for(lambda i=i: self.answers(i) and knows(i), 60,
+                     "the Sentinels to know each other")
+
+    def answers(self, i):
+        try:
+            self.ask(i, "MASTERS")
+            return True
+        except OSError:
+            return False
+
+    def remove(self):
+        for _, process in self.servers:
+            process.kill()
+            process.wait(20)

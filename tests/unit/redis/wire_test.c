@@ -29,10 +29,12 @@ struct peer {
 	int listener, fd;
 	char *in; /* not yet understood */
 	size_t n;
-	unsigned reads;  /* reads that found something */
-	unsigned asked;  /* scripts of the test that wait for an answer */
-	unsigned probes; /* epochs asked for */
-	bool mute;       /* answer nothing by itself */
+	unsigned reads;       /* reads that found something */
+	unsigned asked;       /* scripts of the test that wait for an answer */
+	unsigned probes;      /* epochs asked for */
+	unsigned sought;      /* times that it was asked for the master */
+	const char *sentinel; /* what it says then; NULL: it is no Sentinel */
+	bool mute;            /* answer nothing by itself */
 };
 
 struct fixture {
@@ -137,6 +139,11 @@ peer_hear(struct peer *p, const char *words)
 		return;
 	if (strncmp(words, "CLIENT ", 7) == 0) {
 		peer_say(p, "+OK\r\n");
+	} else if (strncmp(words, "SENTINEL ", 9) == 0) {
+		p->sought++;
+		assert_string_equal(words,
+		    "SENTINEL GET-MASTER-ADDR-BY-NAME loop ");
+		peer_say(p, p->sentinel);
 	} else if (strcmp(words, "INFO ") == 0) {
 		snprintf(head, sizeof(head), "$%zu\r\n", sizeof(info) - 1);
 		peer_say(p, head);
@@ -577,6 +584,43 @@ what_waits_to_be_sent_is_bounded(void **state)
 	free(bytes);
 }
 
+/* ---- a Sentinel */
+
+static void
+a_sentinel_that_does_not_help_is_asked_again(void **state)
+{
+	static const struct {
+		const char *says, *trouble;
+	} tries[] = {
+		{ "*-1\r\n", "knows no master loop" },
+		{ "-IDONTKNOW the master\r\n", "IDONTKNOW" },
+		{ "*2\r\n$9\r\n127.0.0.1\r\n$1\r\n0\r\n", "by IP and port" },
+		{ "*2\r\n$9\r\nlocalhost\r\n$4\r\n6379\r\n", "by IP and port" },
+		{ "*1\r\n$9\r\n127.0.0.1\r\n", "by IP and port" },
+		{ "+OK\r\n", "by IP and port" },
+		/* it is believed, and nobody is there */
+		{ "*2\r\n$9\r\n127.0.0.1\r\n$1\r\n1\r\n", "cannot connect" },
+	};
+	struct fixture *f = *state;
+	struct redis_options o = { .sentinel = STR("loop") };
+	unsigned before;
+
+	for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+		f->peer.sentinel = tries[i].says;
+		redis_free(f->redis);
+		peer_hang_up(&f->peer);
+		open_with(f, &o);
+		before = f->peer.sought;
+		for (int j = 0; j < 2000 && f->peer.sought < before + 2; j++)
+			go_on_for(f, 1);
+		assert_true(f->peer.sought >= before + 2);
+		go_on_for(f, 5);
+		assert_non_null(
+		    strstr(redis_trouble(f->redis), tries[i].trouble));
+		assert_false(redis_is_up(f->redis));
+	}
+}
+
 /* ---- late */
 
 static void
@@ -831,6 +875,7 @@ main(void)
 		T(a_script_is_tried_by_text_only_once, make_up),
 		T(too_much_in_flight_is_refused_at_once, make_up),
 		T(what_waits_to_be_sent_is_bounded, make_up),
+		T(a_sentinel_that_does_not_help_is_asked_again, make),
 		T(a_late_answer_is_nobodys_and_the_next_goes_to_its_own,
 		    make_impatient),
 		T(an_answer_in_time_ends_a_row_of_late_ones, make_impatient),
