@@ -70,7 +70,10 @@ chain_answer(void *arg, const struct store_result *r)
 	    store_get_str(r, 0, 0, CHAIN_GET_PEM));
 }
 
-/* Chains are public: whoever meets a certificate may ask who signed it. */
+/*
+ * Chains are public: whoever meets a certificate may ask who signed it. An
+ * ACME client that follows the link asks by POST-as-GET (section 6.3).
+ */
 static enum step
 chain_start(struct areq *q)
 {
@@ -88,10 +91,12 @@ chain_start(struct areq *q)
 }
 
 const struct acme_route chain_route = {
-	.http = { .methods = REQ_GET | REQ_HEAD,
+	.http = { .methods = REQ_GET | REQ_HEAD | REQ_POST,
 	    .path = "/chain/:chain",
 	    .name = "chain",
+	    .body_max = ACME_BODY_MAX,
 	    .start = acme_start },
-	.auth = AUTH_NONE,
+	.auth = AUTH_POST,
+	.payload = PAYLOAD_EMPTY,
 	.start = chain_start,
 };

@@ -110,15 +110,23 @@ read_version(CBS *in)
 	    version == VERSION_3;
 }
 
+/*
+ * Twenty bytes of a number; others count without the zero byte that keeps it
+ * positive, for example mod_md in its certificates for tls-alpn-01. What we
+ * hand out is held to the letter by lint.c.
+ */
 static bool
 read_serial(CBS *in, struct str *out)
 {
 	int negative;
+	size_t zero;
 	CBS serial;
 
 	if (!CBS_get_asn1(in, &serial, CBS_ASN1_INTEGER) ||
-	    !CBS_is_valid_asn1_integer(&serial, &negative) || negative ||
-	    CBS_len(&serial) > SERIAL_MAX)
+	    !CBS_is_valid_asn1_integer(&serial, &negative) || negative)
+		return false;
+	zero = CBS_data(&serial)[0] == 0 ? 1 : 0;
+	if (CBS_len(&serial) > SERIAL_MAX + zero)
 		return false;
 	*out = der_str(&serial);
 	return true;

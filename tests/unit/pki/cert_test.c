@@ -302,6 +302,22 @@ serials_are_positive_and_have_one_spelling(void **state)
 /* ---- reading certificates of others */
 
 static void
+a_serial_of_twenty_bytes_may_have_a_zero_before_it(void **state)
+{
+	struct world *w = *state;
+	struct arena *a = w->arena;
+	struct parts p = ca_parts(a, w->key);
+	struct pki_cert c;
+
+	p.serial = BYTES(
+	    "\x02\x15\x00\xeb\x65\x12\x3b\x17\xd5\x24\x7e\xac\xc4\x65"
+	    "\x7c\x7b\x90\xf0\x33\xb5\xd7\x3b\x23");
+	must(pki_parse_cert(a, signed_of(a, &p, w->key), &c));
+	assert_str(pki_serial_text(a, c.serial),
+	    "eb65123b17d5247eacc4657c7b90f033b5d73b23");
+}
+
+static void
 certificates_that_are_malformed_name_the_part(void **state)
 {
 	struct world *w = *state;
@@ -325,6 +341,9 @@ certificates_that_are_malformed_name_the_part(void **state)
 	BROKEN(serial, "serial",
 	    BYTES("\x02\x15\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c"
 		  "\x0d\x0e\x0f\x10\x11\x12\x13\x14\x15"));
+	BROKEN(serial, "serial",
+	    BYTES("\x02\x16\x00\x81\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b"
+		  "\x0c\x0d\x0e\x0f\x10\x11\x12\x13\x14\x15"));
 	BROKEN(alg, "signature algorithm", BYTES(ALG_ES384));
 	BROKEN(issuer, "issuer", BYTES("\x31\x00"));
 	BROKEN(validity, "validity", BYTES("\x30\x00"));
@@ -546,6 +565,7 @@ main(void)
 		T(specs_out_of_bounds_are_not_built),
 		T(many_names_fit),
 		T(serials_are_positive_and_have_one_spelling),
+		T(a_serial_of_twenty_bytes_may_have_a_zero_before_it),
 		T(certificates_that_are_malformed_name_the_part),
 		T(extensions_are_read_to_their_end),
 		T(what_others_write_is_understood),
