@@ -157,15 +157,21 @@ static const struct problem *
 check_room(struct areq *q, struct str name)
 {
 	enum validate_type type;
+	enum validate_room room;
 	struct problem *pr;
 
 	if (!validate_find_type(name, &type) || q->acme->validate == NULL)
 		return problem_cause(q->arena, PROBLEM_SERVER,
 		    "nothing here can validate this challenge");
-	if (validate_has_room(q->acme->validate, type))
+	room = validate_room(q->acme->validate, type, q->account);
+	if (room == VALIDATE_ROOM)
 		return NULL;
-	pr = problem_cause(q->arena, PROBLEM_UNAVAILABLE,
-	    "too many challenges wait for their validation");
+	pr = room == VALIDATE_SHARE_FULL ?
+	    problem_new(q->arena, PROBLEM_RATE_LIMITED,
+		"too many challenges of this account wait for their "
+		"validation") :
+	    problem_cause(q->arena, PROBLEM_UNAVAILABLE,
+		"too many challenges wait for their validation");
 	pr->retry_after = 10;
 	return pr;
 }

@@ -352,6 +352,7 @@ fill_request(struct validation *v, struct str challenges, struct str thumbprint,
 	}
 	c = v->profile->conf;
 	v->method = validate_type_name(rq->type);
+	rq->owner = v->account;
 	rq->name = v->value;
 	rq->key_authorization = str_join(v->task.arena, rq->token, STR("."),
 	    thumbprint);

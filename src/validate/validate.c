@@ -3,7 +3,7 @@
  * The life of a validation:
  *
  *	start	into the queue of its type
- *	pump	a slot is free: the next query begins
+ *	pump	a slot is free: the next query begins (turns.c says whose)
  *	end	of a query: done, or a pause and then the queue again
  *	tell	the caller, from the top of the loop
  *
@@ -49,12 +49,6 @@ validate_find_type(struct str name, enum validate_type *out)
 	return false;
 }
 
-static struct validate_kind *
-kind_of(const struct check *c)
-{
-	return &c->validate->kinds[c->rq.type];
-}
-
 /* ---- slots */
 
 static void
@@ -62,7 +56,7 @@ end_query(struct check *c)
 {
 	assert(c->state == CHECK_RUNNING);
 	task_end(&c->query);
-	kind_of(c)->running--;
+	turns_give(c);
 	loop_defer(c->validate->loop, &c->validate->pump);
 }
 
@@ -70,15 +64,13 @@ static void
 enqueue(struct check *c)
 {
 	c->state = CHECK_QUEUED;
-	TAILQ_INSERT_TAIL(&kind_of(c)->queue, c, queued);
+	turns_enqueue(c);
 	loop_defer(c->validate->loop, &c->validate->pump);
 }
 
 static void
 begin_query(struct check *c)
 {
-	TAILQ_REMOVE(&kind_of(c)->queue, c, queued);
-	kind_of(c)->running++;
 	c->state = CHECK_RUNNING;
 	task_init(&c->query);
 	if (!c->started) {
@@ -95,9 +87,8 @@ pump(void *arg)
 	struct validate *v = arg;
 	struct check *c;
 
-	for (size_t i = 0; i < VALIDATE_TYPES; i++)
-		while (v->kinds[i].running < v->running_max &&
-		    (c = TAILQ_FIRST(&v->kinds[i].queue)) != NULL)
+	for (unsigned i = 0; i < VALIDATE_TYPES; i++)
+		while ((c = turns_take(v, (enum validate_type)i)) != NULL)
 			begin_query(c);
 }
 
@@ -111,13 +102,13 @@ free_check(struct check *c)
 	if (c->state == CHECK_RUNNING)
 		end_query(c);
 	if (c->state == CHECK_QUEUED)
-		TAILQ_REMOVE(&kind_of(c)->queue, c, queued);
+		turns_dequeue(c);
 	timer_stop(&c->deadline_timer);
 	timer_stop(&c->pause_timer);
 	loop_undefer(v->loop, &c->tell);
 	LIST_REMOVE(c, entry);
 	v->nchecks--;
-	kind_of(c)->count--;
+	turns_leave(c);
 	arena_destroy(c->arena);
 }
 
@@ -147,7 +138,7 @@ finish(struct check *c, const struct problem *pr)
 	if (c->state == CHECK_RUNNING)
 		end_query(c);
 	if (c->state == CHECK_QUEUED)
-		TAILQ_REMOVE(&kind_of(c)->queue, c, queued);
+		turns_dequeue(c);
 	c->state = CHECK_DONE;
 	c->pr = pr;
 	c->final = pr != NULL;
@@ -249,6 +240,7 @@ take_request(struct check *c, const struct validate_request *rq)
 	struct arena *a = c->arena;
 
 	c->rq = *rq;
+	c->rq.owner = str_dup(a, rq->owner);
 	c->rq.name = str_dup(a, rq->name);
 	c->rq.token = str_dup(a, rq->token);
 	c->rq.key_authorization = str_dup(a, rq->key_authorization);
@@ -263,10 +255,11 @@ take_request(struct check *c, const struct validate_request *rq)
 	c->pause = c->rq.timeout / PAUSES;
 }
 
-bool
-validate_has_room(const struct validate *v, enum validate_type type)
+enum validate_room
+validate_room(const struct validate *v, enum validate_type type,
+    struct str owner)
 {
-	return v->kinds[type].count < v->running_max + v->waiting_max;
+	return turns_room(v, type, owner);
 }
 
 bool
@@ -277,7 +270,7 @@ validate_start(struct validate *v, struct task *t,
 	struct arena *a;
 	struct check *c;
 
-	if (!validate_has_room(v, rq->type))
+	if (turns_room(v, rq->type, rq->owner) != VALIDATE_ROOM)
 		return false;
 	a = arena_create();
 	c = arena_new(a, struct check);
@@ -293,7 +286,7 @@ validate_start(struct validate *v, struct task *t,
 	deferred_init(&c->tell, tell, c);
 	LIST_INSERT_HEAD(&v->checks, c, entry);
 	v->nchecks++;
-	kind_of(c)->count++;
+	turns_join(c);
 	task_wait(t, &c->op);
 	enqueue(c);
 	return true;
@@ -345,10 +338,11 @@ validate_new(const struct validate_options *o, const char **why)
 					      VALIDATE_RUNNING_MAX;
 	v->waiting_max = o->waiting_max > 0 ? o->waiting_max :
 					      VALIDATE_WAITING_MAX;
+	v->share = o->share > 0 ? o->share : VALIDATE_SHARE;
 	f.running_max = v->running_max;
 	LIST_INIT(&v->checks);
 	for (size_t i = 0; i < VALIDATE_TYPES; i++)
-		TAILQ_INIT(&v->kinds[i].queue);
+		TAILQ_INIT(&v->kinds[i].owners);
 	deferred_init(&v->pump, pump, v);
 	if ((v->fetch = fetch_new(&f, why)) == NULL) {
 		free(v);

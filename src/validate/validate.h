@@ -5,8 +5,9 @@
  *
  * A validation makes queries until one succeeds or its time is over, with
  * pauses that double (RFC 8555 section 8.2). Queries under way and those that
- * wait for their turn are bounded for each type. Where a socket may go is
- * judged on the address of every hop, and that very address is connected to.
+ * wait for their turn are bounded for each type, and for each owner to a part
+ * of that; owners take turns. Where a socket may go is judged on the address
+ * of every hop, and that very address is connected to.
  */
 #ifndef VALIDATE_VALIDATE_H
 #define VALIDATE_VALIDATE_H
@@ -32,6 +33,7 @@ enum validate_type {
 enum {
 	VALIDATE_RUNNING_MAX = 64,   /* queries of one type on the wire */
 	VALIDATE_WAITING_MAX = 1000, /* validations of one type besides */
+	VALIDATE_SHARE = 4, /* one owner has this part of both at most */
 	VALIDATE_REDIRECTS_MAX = 10,
 	VALIDATE_BODY_MAX = 16384,
 	VALIDATE_CNAMES_MAX = 10,
@@ -68,6 +70,7 @@ struct validate_options {
 	const char *user_agent; /* a constant */
 	unsigned running_max;   /* 0: VALIDATE_RUNNING_MAX */
 	unsigned waiting_max;   /* 0: VALIDATE_WAITING_MAX */
+	unsigned share;         /* 0: VALIDATE_SHARE */
 };
 
 /* NULL: *why (a constant) says what is wrong. */
@@ -80,6 +83,7 @@ void validate_free(struct validate *);
 /* Texts are copied; dns and the rule must last until the end. */
 struct validate_request {
 	enum validate_type type;
+	struct str owner; /* whose share it takes: the account */
 	struct str name;  /* a DNS name without "*."; unused with an address */
 	struct addr addr; /* an IP identifier; .len is 0 for a DNS name */
 	struct str token, key_authorization;
@@ -106,7 +110,7 @@ typedef void validate_note_fn(void *arg, const struct problem *, int64_t wait);
 typedef void validate_done_fn(void *arg, const struct problem *);
 
 /*
- * Begin. False if too many wait already: nothing was begun. The callbacks run
+ * Begin. False if there is no room (validate_room): nothing was begun. The callbacks run
  * later from the top of the loop, unless t ends first, which ends the
  * validation. note may be NULL.
  */
@@ -120,8 +124,14 @@ bool validate_start(struct validate *, struct task *t,
  */
 void validate_hurry(struct task *t);
 
-/* Could one more validation of this type be begun now? */
-bool validate_has_room(const struct validate *, enum validate_type);
+/* Could this owner begin one more validation of this type now? */
+enum validate_room {
+	VALIDATE_ROOM,
+	VALIDATE_SHARE_FULL, /* it has too many itself */
+	VALIDATE_FULL,       /* there are too many at all */
+};
+enum validate_room validate_room(const struct validate *, enum validate_type,
+    struct str owner);
 
 /* ---- CAA, RFC 8659 and 8657 */
 

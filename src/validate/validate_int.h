@@ -9,7 +9,7 @@
 #include "validate/validate.h"
 
 enum check_state {
-	CHECK_QUEUED,  /* waits for a slot: on validate->queue */
+	CHECK_QUEUED,  /* waits for a slot */
 	CHECK_RUNNING, /* a query is under way; has a slot */
 	CHECK_PAUSED,  /* between two queries */
 	CHECK_DONE,    /* waits to be told */
@@ -19,7 +19,8 @@ enum check_state {
 struct check {
 	struct op op; /* on the caller's task */
 	LIST_ENTRY(check) entry;
-	TAILQ_ENTRY(check) queued;
+	TAILQ_ENTRY(check) queued; /* by turns.c */
+	struct owner *owner;       /* the same */
 	struct validate *validate;
 	struct arena *arena; /* holds this struct */
 	enum check_state state;
@@ -45,12 +46,26 @@ struct validate {
 	LIST_HEAD(, check) checks;
 	unsigned nchecks;
 	struct validate_kind {
-		struct check_queue queue;
-		unsigned count, running;
+		TAILQ_HEAD(, owner) owners;
+		unsigned count, running; /* places and slots in use */
 	} kinds[VALIDATE_TYPES];
-	unsigned running_max, waiting_max;
+	unsigned running_max, waiting_max, share;
 	struct deferred pump;
 };
+
+/*
+ * turns.c. A check has a place from join to leave. It waits from enqueue
+ * until it is dequeued, or has its turn: take gives it a slot, which it has
+ * until it gives that back. take is NULL if nobody may begin now.
+ */
+enum validate_room turns_room(const struct validate *, enum validate_type,
+    struct str owner);
+void turns_join(struct check *);
+void turns_leave(struct check *);
+void turns_enqueue(struct check *);
+void turns_dequeue(struct check *);
+struct check *turns_take(struct validate *, enum validate_type);
+void turns_give(struct check *);
 
 /*
  * A query is over: NULL for success. The problem may live in the query's

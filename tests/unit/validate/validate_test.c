@@ -18,6 +18,7 @@
 #include "validate/validate.h"
 
 #define KEY_AUTHORIZATION "token.thumbprint"
+#define GOOD "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n" KEY_AUTHORIZATION
 
 struct world {
 	struct arena *arena;
@@ -75,7 +76,8 @@ begin(void **state)
 		.deadline = WHEN_SECOND };
 	struct validate_options o = { .user_agent = "test",
 		.running_max = 2,
-		.waiting_max = 3 };
+		.waiting_max = 3,
+		.share = 1 };
 	const char *why = NULL;
 
 	w->arena = arena_create();
@@ -492,6 +494,12 @@ tls_refuses_a_server_without_the_protocol(void **state)
 
 /* ---- bounds */
 
+static enum validate_room
+room(const struct world *w, enum validate_type type)
+{
+	return validate_room(w->validate, type, STR_NONE);
+}
+
 static void
 bounds_what_runs_and_what_waits(void **state)
 {
@@ -503,8 +511,8 @@ bounds_what_runs_and_what_waits(void **state)
 	for (unsigned i = 0; i < 5; i++)
 		assert_true(validate_start(w->validate, &w->task, &rq, NULL,
 		    on_done, &t));
-	assert_false(validate_has_room(w->validate, VALIDATE_HTTP_01));
-	assert_true(validate_has_room(w->validate, VALIDATE_DNS_01));
+	assert_int_equal(room(w, VALIDATE_HTTP_01), VALIDATE_FULL);
+	assert_int_equal(room(w, VALIDATE_DNS_01), VALIDATE_ROOM);
 	assert_false(
 	    validate_start(w->validate, &w->task, &rq, NULL, on_done, &t));
 	while (peer_requests(w->peer) < 2)
@@ -513,7 +521,121 @@ bounds_what_runs_and_what_waits(void **state)
 	assert_int_equal(validate_count(w->validate), 5);
 	while (t.calls < 5)
 		loop_turn(w->loop, LOOP_WAIT);
-	assert_true(validate_has_room(w->validate, VALIDATE_HTTP_01));
+	assert_int_equal(room(w, VALIDATE_HTTP_01), VALIDATE_ROOM);
+}
+
+static void
+remake(struct world *w, unsigned running, unsigned waiting, unsigned share)
+{
+	struct validate_options o = { .loop = w->loop,
+		.user_agent = "test",
+		.running_max = running,
+		.waiting_max = waiting,
+		.share = share };
+	const char *why = NULL;
+
+	validate_free(w->validate);
+	w->validate = validate_new(&o, &why);
+	assert_null(why);
+}
+
+/* What one owner has begun hangs; another one's is done all the same. */
+static void
+an_owner_has_its_share_and_no_more(void **state)
+{
+	struct world *w = *state;
+	struct peer *good = peer_new(w->loop, "127.0.0.1", PEER_HTTP);
+	struct validate_request mine = request(w, VALIDATE_HTTP_01);
+	struct validate_request yours = mine;
+	struct told t = { .arena = w->arena }, u = t;
+
+	remake(w, 4, 8, 4); /* one slot and three places each */
+	mine.owner = STR("mine");
+	mine.timeout = yours.timeout = PATIENCE;
+	yours.owner = STR("yours");
+	yours.http_port = peer_port(good);
+	peer_set(w->peer, PEER_HANG);
+	peer_say(good, STR(GOOD));
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(validate_start(w->validate, &w->task, &mine, NULL,
+		    on_done, &t));
+	assert_int_equal(validate_room(w->validate, VALIDATE_HTTP_01,
+			     mine.owner),
+	    VALIDATE_SHARE_FULL);
+	assert_false(
+	    validate_start(w->validate, &w->task, &mine, NULL, on_done, &t));
+	while (peer_requests(w->peer) == 0)
+		loop_turn(w->loop, LOOP_WAIT);
+	assert_int_equal(validate_room(w->validate, VALIDATE_HTTP_01,
+			     yours.owner),
+	    VALIDATE_ROOM);
+	assert_true(
+	    validate_start(w->validate, &w->task, &yours, NULL, on_done, &u));
+	while (u.calls == 0)
+		loop_turn(w->loop, LOOP_WAIT);
+	assert_null(u.pr);
+	assert_int_equal(t.calls, 0);
+	assert_int_equal(peer_requests(w->peer), 1);
+	assert_int_equal(validate_running(w->validate, VALIDATE_HTTP_01), 1);
+	task_detach(&w->task);
+	assert_int_equal(validate_room(w->validate, VALIDATE_HTTP_01,
+			     mine.owner),
+	    VALIDATE_ROOM);
+	peer_free(good);
+}
+
+static char order[8]; /* whose were done, one after the other */
+
+static void
+on_turn(void *arg, const struct problem *pr)
+{
+	assert_null(pr);
+	strncat(order, arg, 1);
+}
+
+static void
+owners_take_turns(void **state)
+{
+	static const char come[] = "aaabac";
+	struct world *w = *state;
+	struct validate_request rq = request(w, VALIDATE_HTTP_01);
+
+	remake(w, 1, 7, 1);
+	rq.timeout = PATIENCE;
+	peer_say(w->peer, STR(GOOD));
+	order[0] = '\0';
+	for (const char *p = come; *p != '\0'; p++) {
+		rq.owner = str_make(p, 1);
+		assert_true(validate_start(w->validate, &w->task, &rq, NULL,
+		    on_turn, (void *)(uintptr_t)p));
+	}
+	while (strlen(order) < strlen(come))
+		loop_turn(w->loop, LOOP_WAIT);
+	assert_string_equal(order, "abcaaa");
+}
+
+/* What waits between two queries is asked at once if its client wants so. */
+static void
+hurries_what_pauses(void **state)
+{
+	struct world *w = *state;
+	struct validate_request rq = request(w, VALIDATE_HTTP_01);
+	struct told t = { .arena = w->arena };
+
+	rq.timeout = 16 * 3600 * WHEN_SECOND; /* the first pause: 1 h */
+	peer_say(w->peer, STR("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"));
+	assert_true(
+	    validate_start(w->validate, &w->task, &rq, on_note, on_done, &t));
+	validate_hurry(&w->task); /* it does not pause: nothing to do */
+	while (t.notes == 0)
+		loop_turn(w->loop, LOOP_WAIT);
+	peer_say(w->peer, STR(GOOD));
+	validate_hurry(&w->task);
+	validate_hurry(&w->task);
+	while (t.calls == 0)
+		loop_turn(w->loop, LOOP_WAIT);
+	assert_null(t.pr);
+	assert_int_equal(t.notes, 1);
 }
 
 static void
@@ -557,6 +679,9 @@ main(void)
 		TRY(tls_refuses_a_peer_that_is_none),
 		TRY(tls_refuses_a_server_without_the_protocol),
 		TRY(bounds_what_runs_and_what_waits),
+		TRY(an_owner_has_its_share_and_no_more),
+		TRY(owners_take_turns),
+		TRY(hurries_what_pauses),
 		TRY(tells_nobody_who_has_gone),
 	};
 
