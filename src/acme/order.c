@@ -76,27 +76,19 @@ has_id(const struct order_request *o, const struct acme_id *id)
 	return false;
 }
 
-static size_t
-most_ids(const struct areq *q)
-{
-	size_t most = (size_t)q->profile->conf->max_identifiers;
-
-	return most < PKI_NAMES_MAX ? most : PKI_NAMES_MAX;
-}
-
 static const struct problem *
 parse_ids(struct areq *q, struct order_request *o)
 {
 	const struct json *list = json_get(q->payload, "identifiers");
+	size_t most = (size_t)q->profile->conf->max_identifiers;
 
 	if (list == NULL || list->type != JSON_ARRAY || list->n == 0)
 		return problem_new(q->arena, PROBLEM_MALFORMED,
 		    "\"identifiers\" must be an array with at least one "
 		    "identifier");
-	if (list->n > most_ids(q))
+	if (list->n > most)
 		return problem_new(q->arena, PROBLEM_MALFORMED,
-		    "an order may have at most %zu identifiers here",
-		    most_ids(q));
+		    "an order may have at most %zu identifiers here", most);
 	o->ids = arena_array(q->arena, struct acme_id, list->n);
 	json_each(j, list) {
 		struct acme_id id = { .type = json_get_str(j, "type"),

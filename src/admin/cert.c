@@ -9,7 +9,6 @@
 #include "pki/reason.h"
 
 enum {
-	NAMES_MAX = 256,
 	SAME_MAX = 4, /* certificates of one serial that are looked at */
 	KEY_MAX = 128,
 };
@@ -125,7 +124,7 @@ show_answer(void *arg, const struct store_result *r)
 			json_str(w, texts[i].name,
 			    store_get_str(r, 0, 0, texts[i].col));
 	admin_write_words(w, "names", store_get_str(r, 0, 0, ADMIN_CERT_NAMES),
-	    NAMES_MAX);
+	    PKI_NAMES_MAX);
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
 		admin_write_time(c->arena, w, times[i].name,
 		    store_get_int(r, 0, 0, times[i].col));

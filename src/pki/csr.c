@@ -307,7 +307,8 @@ read_request(struct reader *r, struct arena *a, struct str der,
 	if (out->names.ndns + out->names.nips == 0)
 		return bad(a, "names neither a DNS name nor an IP address");
 	if (out->names.ndns + out->names.nips > PKI_NAMES_MAX)
-		return bad(a, "has more than 256 names");
+		return problem_new(a, PROBLEM_BAD_CSR,
+		    "the CSR has more than %d names", PKI_NAMES_MAX);
 	return NULL;
 }
 

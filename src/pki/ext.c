@@ -88,7 +88,7 @@ ext_read_san(struct arena *a, CBS in, struct pki_names *out, const char **other)
 	    !count_names(list, &n) || n == 0)
 		return false;
 	if (n > PKI_NAMES_MAX) {
-		*other = "more than 256 names";
+		*other = str_printf(a, "more than %d names", PKI_NAMES_MAX).p;
 		return true;
 	}
 	out->dns = arena_array(a, struct str, n);

@@ -13,7 +13,9 @@
 enum {
 	PKI_NAME_MAX = 253,
 	PKI_LABEL_MAX = 63,
-	PKI_NAMES_MAX = 256, /* DNS names and addresses of one certificate */
+	/* DNS names and addresses of one certificate, also the most that
+	 * max_identifiers can be (conf/profile.def) */
+	PKI_NAMES_MAX = 256,
 };
 
 /*

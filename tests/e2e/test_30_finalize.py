@@ -242,6 +242,24 @@ def test_a_hundred_names_fit(client):
     assert x509.names_of(x509.split_chain(pem)[0]) == set(names)
 
 
+def test_as_many_names_as_there_can_be(new_server):
+    """256 is the bound of max_identifiers and of a certificate."""
+    client = new_server(profiles="""
+profile default {
+  issuer = local
+  open = true
+  max_identifiers = 256
+}
+""").start().client()
+    names = fresh(256)
+    _, pem, _ = client.obtain(names, key=key())
+    assert x509.names_of(x509.split_chain(pem)[0]) == set(names)
+    response = client.send(client.directory["newOrder"], {
+        "identifiers": acme.identifiers([*names, "more.example.org"])})
+    assert (response.status, response.problem) == (400, "malformed")
+    assert "256" in response.json["detail"]
+
+
 def test_a_certificate_outlives_a_restart(new_server, engine):
     server = new_server(engine).start()
     client = server.client()

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/when.h"
+#include "pki/name.h"
 #include "try.h"
 
 /* A listener of kind acme on loopback, and what else it is given. */
@@ -175,6 +176,23 @@ wants_a_vault_issuer_to_be_whole(void **state)
 	try_bad(t, VAULT "namespace = \"../x\"" USES_V,
 	    "error: f:5: issuer v: namespace = \"../x\" has a character that "
 	    "is not a letter, a digit or one of -_./ (inside)\n");
+}
+
+/* What an order may have a certificate can have. */
+static void
+bounds_identifiers_as_certificates_do(void **state)
+{
+	struct try *t = *state;
+	const struct conf *c;
+	char text[200];
+
+	snprintf(text, sizeof(text), ACME "profile p { max_identifiers = %d }",
+	    PKI_NAMES_MAX);
+	c = try_good(t, text);
+	assert_int_equal(c->profiles[0].max_identifiers, PKI_NAMES_MAX);
+	snprintf(text, sizeof(text), ACME "profile p { max_identifiers = %d }",
+	    PKI_NAMES_MAX + 1);
+	assert_null(try_load(t, text));
 }
 
 #define OCSP ACME "issuer i { ocsp_url = \"http://o/\" }\n"
@@ -526,6 +544,7 @@ main(void)
 		TRY(wants_issuers_to_be_whole),
 		TRY(wants_a_vault_issuer_to_be_whole),
 		TRY(tells_options_of_the_other_type),
+		TRY(bounds_identifiers_as_certificates_do),
 		TRY(wants_what_is_said_about_revocation_to_agree),
 		TRY(wants_vault_to_be_reached_by_https),
 		TRY(wants_a_local_issuer_for_its_own_certificates),
