@@ -21,9 +21,11 @@ static const int local_only[] = { CONF_AT_ISSUER_certificate,
 
 static const int vault_only[] = { CONF_AT_ISSUER_address, CONF_AT_ISSUER_mount,
 	CONF_AT_ISSUER_role, CONF_AT_ISSUER_namespace, CONF_AT_ISSUER_ca_file,
-	CONF_AT_ISSUER_token_file, CONF_AT_ISSUER_ttl, CONF_AT_ISSUER_timeout,
-	CONF_AT_ISSUER_max_requests, CONF_AT_ISSUER_max_queued,
-	CONF_AT_ISSUER_breaker_failures, CONF_AT_ISSUER_breaker_wait };
+	CONF_AT_ISSUER_token_file, CONF_AT_ISSUER_role_id,
+	CONF_AT_ISSUER_secret_id_file, CONF_AT_ISSUER_auth_mount,
+	CONF_AT_ISSUER_ttl, CONF_AT_ISSUER_timeout, CONF_AT_ISSUER_max_requests,
+	CONF_AT_ISSUER_max_queued, CONF_AT_ISSUER_breaker_failures,
+	CONF_AT_ISSUER_breaker_wait };
 
 static void
 refuse_others(struct conf_loader *l, const struct conf_issuer *s,
@@ -99,10 +101,15 @@ check_vault(struct conf_loader *l, struct conf_issuer *s)
 {
 	refuse_others(l, s, local_only,
 	    sizeof(local_only) / sizeof(local_only[0]), "local", "vault");
-	if (s->address.text.p == NULL || s->role.n == 0 || s->token_file.n == 0)
+	if (s->address.text.p == NULL || s->role.n == 0 ||
+	    (s->token_file.n == 0) == (s->role_id.n == 0))
 		conf_error(l, s->at.line,
-		    "issuer %s: type = vault needs address, role and "
-		    "token_file",
+		    "issuer %s: type = vault needs address, role and either "
+		    "token_file or role_id with secret_id_file",
+		    s->at.name.p);
+	if ((s->role_id.n > 0) != (s->secret_id_file.n > 0))
+		conf_error(l, s->at.line,
+		    "issuer %s: role_id and secret_id_file need each other",
 		    s->at.name.p);
 	if (s->address.text.p != NULL && !s->address.https &&
 	    !str_is(s->address.host, "localhost")) {
@@ -120,6 +127,7 @@ check_vault(struct conf_loader *l, struct conf_issuer *s)
 		    "issuer %s: ca_file does nothing without https in address",
 		    s->at.name.p);
 	check_path(l, s, CONF_AT_ISSUER_mount, s->mount, true);
+	check_path(l, s, CONF_AT_ISSUER_auth_mount, s->auth_mount, true);
 	check_path(l, s, CONF_AT_ISSUER_role, s->role, false);
 	check_path(l, s, CONF_AT_ISSUER_namespace, s->namespace, true);
 	if (!conf_is_given(&s->at, CONF_AT_ISSUER_backdate))

@@ -220,6 +220,9 @@ struct issuer_vault_options {
 	const char *ca_file;    /* who Vault's certificate is from; NULL: any */
 				/* CA that the system trusts */
 	const char *token_file; /* only its owner may read it */
+	/* instead of a token, AppRole: a role, and a file with its secret */
+	const char *role_id, *secret_id_file;
+	const char *auth_mount; /* of AppRole; NULL: "approle" */
 	/*
 	 * A certificate never lives longer than the profile says, nor than
 	 * this; 0: no bound of its own.

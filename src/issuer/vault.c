@@ -23,7 +23,13 @@
 #include "issuer/front.h"
 #include "log/log.h"
 
-enum { RUNNING_MAX = 64, CN_MAX = 64, BODY_MAX = 1 << 18, STANDBY_WAIT = 30 };
+enum {
+	REFUSED_MAX = 2,
+	RUNNING_MAX = 64,
+	CN_MAX = 64,
+	BODY_MAX = 1 << 18,
+	STANDBY_WAIT = 30
+};
 #define TIMEOUT (30 * WHEN_SECOND)
 #define BACKDATE (30 * WHEN_SECOND)
 
@@ -35,6 +41,7 @@ struct vault {
 	struct loop *loop;
 	struct vault_client client;
 	struct vault_token *token;
+	struct vault_approle approle; /* no role_id: none */
 	struct str mount, role;
 	int64_t ttl, backdate, timeout;
 	struct issuer_bounds bounds;
@@ -49,8 +56,13 @@ struct work {
 	struct task task;    /* of the request; its arena holds this struct */
 	struct vault *vault; /* NULL: it is gone */
 	struct loop *loop;
-	const char *name;        /* of the issuer */
-	struct fetch_call *call; /* NULL: the answer is there */
+	const char *name;      /* of the issuer */
+	struct str path, body; /* what is sent; a body of STR_NONE: GET */
+	fetch_fn *on_answer;
+	unsigned generation; /* of the token that it was sent with */
+	unsigned refused;    /* times, for the token's sake */
+	struct vault_waiter waiter;
+	struct fetch_call *call; /* NULL: nothing is under way */
 	struct deferred tell;
 	bool wanted;
 	issuer_fn *fn;
@@ -58,6 +70,8 @@ struct work {
 	struct vault_order order;
 	struct issuer_result result;
 };
+
+static void on_token(void *, bool other_token);
 
 /* ---- the record of what is under way */
 
@@ -74,6 +88,7 @@ static void
 free_work(struct work *w)
 {
 	leave_vault(w);
+	vault_token_forget(&w->waiter);
 	loop_undefer(w->loop, &w->tell);
 	task_end(&w->task);
 }
@@ -123,6 +138,7 @@ new_work(struct vault *v, struct task *t, issuer_fn *fn, void *arg)
 	w->wanted = true;
 	w->fn = fn;
 	w->arg = arg;
+	w->waiter = (struct vault_waiter){ .fn = on_token, .arg = w };
 	deferred_init(&w->tell, tell, w);
 	LIST_INSERT_HEAD(&v->works, w, entry);
 	task_wait(t, &w->op);
@@ -179,20 +195,61 @@ refuse(struct work *w, enum issuer_class class, const char *text)
 	loop_defer(w->loop, &w->tell);
 }
 
-/* May anything leave now? If so, the token to send. */
-static bool
-may_send(struct work *w, struct str *token)
+/* ---- sending */
+
+static void
+send_work(struct work *w)
 {
 	struct vault *v = w->vault;
+	struct str token;
 
 	if (v->stopped) {
 		refuse(w, ISSUER_NETWORK, "it has been stopped");
-		return false;
+		return;
 	}
-	*token = vault_token_get(v->token);
-	if (token->n > 0)
+	token = vault_token_get(v->token);
+	w->generation = vault_token_generation(v->token);
+	if (token.n > 0)
+		w->call = vault_call(&v->client, &w->task, token, w->path,
+		    w->body, v->timeout, w->on_answer, w);
+	else if (vault_token_is_coming(v->token))
+		vault_token_wait(v->token, &w->waiter);
+	else
+		refuse(w, ISSUER_AUTH, "there is no vault token yet");
+}
+
+static void
+on_token(void *arg, bool other_token)
+{
+	struct work *w = arg;
+
+	if (other_token)
+		send_work(w);
+	else
+		refuse(w, ISSUER_AUTH, "there is no vault token that will do");
+}
+
+/*
+ * Was it refused for the sake of the token alone, and is another one there, or
+ * on its way? Then it is sent again. What was refused was not signed.
+ */
+static bool
+is_sent_again(struct work *w, const struct vault_failure *f)
+{
+	w->call = NULL;
+	if (f->class != ISSUER_AUTH || w->vault == NULL ||
+	    w->refused++ == REFUSED_MAX)
+		return false;
+	switch (vault_token_doubt(w->vault->token, w->generation)) {
+	case VAULT_SEND_AGAIN:
+		send_work(w);
 		return true;
-	refuse(w, ISSUER_AUTH, "there is no vault token yet");
+	case VAULT_WAIT:
+		vault_token_wait(w->vault->token, &w->waiter);
+		return true;
+	case VAULT_GIVE_UP:
+		break;
+	}
 	return false;
 }
 
@@ -290,7 +347,8 @@ on_signed(void *arg, const struct fetch_result *r)
 	struct vault_failure f = vault_judge(a, r);
 	bool is_answer = true;
 
-	w->call = NULL;
+	if (is_sent_again(w, &f))
+		return;
 	if (f.class == ISSUER_OK &&
 	    !vault_check(a, r->body, &w->order, loop_wall(w->loop), &w->result,
 		&is_answer, &f.text)) {
@@ -317,7 +375,6 @@ vault_sign(struct issuer *issuer, struct task *t,
 	struct work *w = new_work(v, t, fn, arg);
 	struct arena *a = w->task.arena;
 	int64_t ttl = ttl_seconds(v, rq->max_lifetime);
-	struct str token, body;
 
 	if (rq->must_staple || rq->no_rev_avail) {
 		refuse(w, ISSUER_OTHER,
@@ -325,20 +382,18 @@ vault_sign(struct issuer *issuer, struct task *t,
 		    "revocation");
 		return;
 	}
-	if (!may_send(w, &token))
-		return;
-	body = write_body(a, rq, ttl);
-	if (ttl <= 0 || body.p == NULL) {
+	w->body = write_body(a, rq, ttl);
+	if (ttl <= 0 || w->body.p == NULL) {
 		refuse(w, ISSUER_OTHER,
 		    ttl <= 0 ? "the lifetime of the profile is too short" :
 			       "the request is out of bounds");
 		return;
 	}
 	copy_order(a, &w->order, rq);
-	w->call = vault_call(&v->client, &w->task, token,
-	    str_printf(a, STR_FMT "/sign/" STR_FMT, STR_ARG(v->mount),
-		STR_ARG(v->role)),
-	    body, v->timeout, on_signed, w);
+	w->path = str_printf(a, STR_FMT "/sign/" STR_FMT, STR_ARG(v->mount),
+	    STR_ARG(v->role));
+	w->on_answer = on_signed;
+	send_work(w);
 }
 
 /* ---- revoking */
@@ -367,7 +422,8 @@ on_revoked(void *arg, const struct fetch_result *r)
 	struct work *w = arg;
 	struct vault_failure f = vault_judge(w->task.arena, r);
 
-	w->call = NULL;
+	if (is_sent_again(w, &f))
+		return;
 	f.uncertain = false; /* to revoke once more does no harm */
 	if (f.class != ISSUER_OK)
 		set_failure(w, &f);
@@ -382,10 +438,8 @@ vault_revoke(struct issuer *issuer, struct task *t, struct str serial,
 	struct work *w = new_work(v, t, fn, arg);
 	struct arena *a = w->task.arena;
 	struct json_writer *body = json_writer_new(a, 1024);
-	struct str token, text;
+	struct str text;
 
-	if (!may_send(w, &token))
-		return;
 	if (!write_serial(a, serial, &text)) {
 		refuse(w, ISSUER_OTHER, "that is not the text of a serial");
 		return;
@@ -393,9 +447,10 @@ vault_revoke(struct issuer *issuer, struct task *t, struct str serial,
 	json_open_object(body, NULL);
 	json_str(body, "serial_number", text);
 	json_close(body);
-	w->call = vault_call(&v->client, &w->task, token,
-	    str_printf(a, STR_FMT "/revoke", STR_ARG(v->mount)),
-	    json_text(body), v->timeout, on_revoked, w);
+	w->body = json_text(body);
+	w->path = str_printf(a, STR_FMT "/revoke", STR_ARG(v->mount));
+	w->on_answer = on_revoked;
+	send_work(w);
 }
 
 /* ---- testing */
@@ -447,12 +502,11 @@ vault_test(struct issuer *issuer, struct task *t, issuer_fn *fn, void *arg)
 {
 	struct vault *v = (struct vault *)(void *)issuer;
 	struct work *w = new_work(v, t, fn, arg);
-	struct str token;
 
-	if (may_send(w, &token))
-		w->call = vault_call(&v->client, &w->task, token,
-		    STR("auth/token/lookup-self"), STR_NONE, v->timeout,
-		    on_tested, w);
+	w->path = STR("auth/token/lookup-self");
+	w->body = STR_NONE;
+	w->on_answer = on_tested;
+	send_work(w);
 }
 
 static const char *
@@ -483,7 +537,9 @@ vault_stop(struct issuer *issuer)
 	v->stopped = true;
 	vault_token_stop(v->token);
 	LIST_FOREACH(w, &v->works, entry)
-		if (w->call != NULL && !fetch_is_sent(w->call)) {
+		if (w->waiter.waits ||
+		    (w->call != NULL && !fetch_is_sent(w->call))) {
+			vault_token_forget(&w->waiter);
 			task_detach(&w->task);
 			w->call = NULL;
 			refuse(w, ISSUER_NETWORK, "it has been stopped");
@@ -497,6 +553,7 @@ vault_free(struct issuer *issuer)
 	struct work *w;
 
 	while ((w = LIST_FIRST(&v->works)) != NULL) {
+		vault_token_forget(&w->waiter);
 		leave_vault(w);
 		if (!w->wanted)
 			free_work(w);
@@ -558,6 +615,25 @@ set_client(struct vault *v, const struct issuer_vault_options *o)
 }
 
 static const char *
+set_approle(struct vault *v, const struct issuer_vault_options *o,
+    struct vault_token_options *token)
+{
+	struct arena *a = v->arena;
+	struct str mount = str_from(
+	    o->auth_mount != NULL ? o->auth_mount : "approle");
+
+	if (!is_path(mount, true) || o->secret_id_file == NULL)
+		return "AppRole needs a secret id file, and its mount is "
+		       "letters, digits and -_./";
+	v->approle.role_id = str_dup(a, str_from(o->role_id));
+	v->approle.login = str_printf(a, "auth/" STR_FMT "/login",
+	    STR_ARG(mount));
+	token->approle = &v->approle;
+	token->file = str_dup(a, str_from(o->secret_id_file)).p;
+	return NULL;
+}
+
+static const char *
 set_options(struct vault *v, const struct issuer_vault_options *o)
 {
 	struct arena *a = v->arena;
@@ -584,7 +660,9 @@ set_options(struct vault *v, const struct issuer_vault_options *o)
 	if (!is_path(v->mount, true) || !is_path(v->role, false))
 		return "the mount and the role of Vault are letters, digits "
 		       "and -_. (the mount / too)";
-	if (o->token_file == NULL || o->token_file[0] == '\0')
+	if (o->role_id != NULL && (why = set_approle(v, o, &token)) != NULL)
+		return why;
+	if (token.file == NULL || token.file[0] == '\0')
 		return "a Vault issuer needs a token file";
 	if ((why = set_client(v, o)) != NULL)
 		return why;
@@ -631,6 +709,8 @@ issuer_vault_is_same(const struct issuer *one, const struct issuer *other)
 	    str_eq(a->client.namespace, b->client.namespace) &&
 	    str_eq(a->client.ca_pem, b->client.ca_pem) &&
 	    str_eq(a->mount, b->mount) && str_eq(a->role, b->role) &&
+	    str_eq(a->approle.role_id, b->approle.role_id) &&
+	    str_eq(a->approle.login, b->approle.login) &&
 	    strcmp(vault_token_path(a->token), vault_token_path(b->token)) ==
 	    0 &&
 	    a->ttl == b->ttl && a->backdate == b->backdate &&

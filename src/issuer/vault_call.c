@@ -6,6 +6,8 @@
  */
 #include "issuer/vault_int.h"
 
+#include <openssl/mem.h>
+
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/when.h"
@@ -16,7 +18,6 @@ vault_call(const struct vault_client *c, struct task *t, struct str token,
 {
 	struct arena *a = arena_create();
 	struct fetch_header headers[4] = {
-		{ STR("X-Vault-Token"), token },
 		{ STR("X-Vault-Request"), STR("true") },
 	};
 	struct fetch_request rq = {
@@ -24,7 +25,7 @@ vault_call(const struct vault_client *c, struct task *t, struct str token,
 		.url = str_printf(a, STR_FMT STR_FMT, STR_ARG(c->base),
 		    STR_ARG(path)),
 		.headers = headers,
-		.nheaders = 2,
+		.nheaders = 1,
 		.body = body,
 		.ca_pem = c->ca_pem,
 		.body_max = VAULT_ANSWER_MAX,
@@ -32,6 +33,10 @@ vault_call(const struct vault_client *c, struct task *t, struct str token,
 	};
 	struct fetch_call *call;
 
+	if (token.n > 0)
+		headers[rq.nheaders++] = (struct fetch_header){
+			STR("X-Vault-Token"), token
+		};
 	if (c->namespace.n > 0)
 		headers[rq.nheaders++] = (struct fetch_header){
 			STR("X-Vault-Namespace"), c->namespace
@@ -43,6 +48,37 @@ vault_call(const struct vault_client *c, struct task *t, struct str token,
 	call = fetch_send(c->fetch, t, &rq, fn, arg);
 	arena_destroy(a);
 	return call;
+}
+
+struct fetch_call *
+vault_login(const struct vault_client *c, struct task *t,
+    const struct vault_approle *role, struct str secret_id, int64_t timeout,
+    fetch_fn *fn, void *arg)
+{
+	struct arena *a = arena_create();
+	struct json_writer *w = json_writer_new(a, 2 * VAULT_TOKEN_MAX);
+	struct fetch_call *call;
+	struct str body;
+
+	json_open_object(w, NULL);
+	json_str(w, "role_id", role->role_id);
+	json_str(w, "secret_id", secret_id);
+	json_close(w);
+	body = json_text(w);
+	call = vault_call(c, t, STR_NONE, role->login, body, timeout, fn, arg);
+	if (body.n > 0)
+		OPENSSL_cleanse((void *)(uintptr_t)body.p, body.n);
+	arena_destroy(a);
+	return call;
+}
+
+bool
+vault_is_token(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= ' ' || s.p[i] >= 127)
+			return false;
+	return s.n > 0 && s.n < VAULT_TOKEN_MAX;
 }
 
 /* ---- answers */

@@ -29,6 +29,16 @@ struct fetch_call *vault_call(const struct vault_client *, struct task *,
     struct str token, struct str path, struct str body, int64_t timeout,
     fetch_fn *fn, void *arg);
 
+struct vault_approle;
+
+/* Ask for a token. */
+struct fetch_call *vault_login(const struct vault_client *, struct task *,
+    const struct vault_approle *, struct str secret_id, int64_t timeout,
+    fetch_fn *fn, void *arg);
+
+/* Is that fit for a header: printable, and not too long? */
+bool vault_is_token(struct str);
+
 /* Why an answer is none. */
 struct vault_failure {
 	enum issuer_class class; /* ISSUER_OK: it is one */
@@ -69,11 +79,17 @@ const char *vault_read_cas(struct arena *, const char *path, struct str *out);
 
 struct vault_token;
 
+struct vault_approle {
+	struct str login; /* "auth/approle/login" */
+	struct str role_id;
+};
+
 struct vault_token_options {
 	const char *name; /* of the issuer; must outlive the token */
 	struct loop *loop;
 	const struct vault_client *client;
-	const char *file;
+	const char *file; /* of the token, or of the secret id */
+	const struct vault_approle *approle; /* NULL: none; outlives it */
 	int64_t second, timeout;
 };
 
@@ -91,6 +107,29 @@ void vault_token_stop(struct vault_token *);
  * that has changed is read first.
  */
 struct str vault_token_get(struct vault_token *);
+
+/* A login is under way. */
+bool vault_token_is_coming(const struct vault_token *);
+
+/* It is raised by each new token. */
+unsigned vault_token_generation(const struct vault_token *);
+
+/*
+ * Vault has refused a request with the token of that generation. Is there
+ * another by now, or will one come? To be found out, if it takes AppRole.
+ */
+enum vault_doubt { VAULT_GIVE_UP, VAULT_SEND_AGAIN, VAULT_WAIT };
+enum vault_doubt vault_token_doubt(struct vault_token *, unsigned generation);
+
+/* Be called once, when it has been found out. */
+struct vault_waiter {
+	LIST_ENTRY(vault_waiter) entry;
+	bool waits;
+	void (*fn)(void *arg, bool other_token);
+	void *arg;
+};
+void vault_token_wait(struct vault_token *, struct vault_waiter *);
+void vault_token_forget(struct vault_waiter *);
 
 /* What is wrong with it, or NULL. */
 const char *vault_token_trouble(const struct vault_token *, struct arena *);

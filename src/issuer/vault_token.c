@@ -6,12 +6,18 @@
  *
  *	STOPPED		before start and after stop: nothing leaves
  *	WAITING		for a file with a token in it
+ *	LOGGING_IN	by AppRole: a new token is on its way
  *	ASKING		lookup-self is under way
  *	RESTING		until the next renewal, or the next try
  *	RENEWING	renew-self is under way
  *	SETTLED		it never expires, or cannot be renewed
  *
  * Beside it the file is watched: a new token starts its life from the top.
+ *
+ * With AppRole the file holds the secret id, and tokens come from logins: at
+ * the start, when the file has changed, when a token cannot be renewed any
+ * more, and when Vault does not know it. Whoever was refused for the token's
+ * sake may wait for what comes of it.
  */
 #include "issuer/vault_int.h"
 
@@ -32,22 +38,28 @@ enum {
 	WATCH = 2,
 	LOOKUP_RETRY_MIN = 5,
 	LOOKUP_RETRY_MAX = 60,
+	DOUBT_PAUSE = 5, /* no more often is a refusal looked into */
 	TTL_MAX = 366 * 86400 * 10,
 };
 
 #define REQUEST_MIN (5 * WHEN_SECOND) /* real ones */
 
-enum life { STOPPED, WAITING, ASKING, RESTING, RENEWING, SETTLED };
+enum life { STOPPED, WAITING, LOGGING_IN, ASKING, RESTING, RENEWING, SETTLED };
 
 struct vault_token {
 	const char *name;
 	struct loop *loop;
 	const struct vault_client *client;
 	int64_t second, timeout;
+	const struct vault_approle *approle; /* NULL: the file has the token */
 	struct vault_file file;
 	char text[VAULT_TOKEN_MAX]; /* wiped */
 	size_t n;
-	bool unread; /* the file could not be read; try again */
+	bool unread;         /* the file could not be read; try again */
+	unsigned generation; /* of the token: raised by each new one */
+	bool doubted;        /* a refusal is being looked into */
+	int64_t doubt_at;    /* loop_mono; 0: never */
+	LIST_HEAD(, vault_waiter) waiters;
 	enum life life;
 	struct task task; /* of the request under way */
 	struct timer next, watch;
@@ -55,9 +67,11 @@ struct vault_token {
 	int64_t lookup_retry;         /* seconds; doubles */
 	char trouble[VAULT_TEXT_MAX]; /* empty: none */
 	struct metrics_child *success, *failure, *not_renewable;
+	struct metrics_child *login_success, *login_failure;
 };
 
 static void ask(struct vault_token *);
+static void login(struct vault_token *);
 static void renew(void *);
 
 int64_t
@@ -102,7 +116,7 @@ set_trouble(struct vault_token *t, const char *what, const char *text)
 const char *
 vault_token_trouble(const struct vault_token *t, struct arena *a)
 {
-	if (t->n == 0)
+	if (t->n == 0 && t->approle == NULL)
 		return str_printf(a, "it waits for a vault token in %s",
 		    t->file.path)
 		    .p;
@@ -127,6 +141,9 @@ take_ttl(struct vault_token *t, int64_t ttl, bool renewable)
 		log_info("the vault token does not expire",
 		    LOG_TEXT("issuer", t->name));
 		settle(t);
+	} else if (!renewable && t->approle != NULL) {
+		rest(t, vault_renew_after(ttl)); /* to log in again */
+		t->expires = 0;
 	} else if (!renewable) {
 		metrics_child_add(t->not_renewable, 1);
 		log_warn("the vault token cannot be renewed; put a new one "
@@ -167,6 +184,10 @@ retry_renewal(struct vault_token *t, unsigned retry_after)
 	int64_t left = seconds_left(t), wait = vault_retry_after(left);
 
 	if (left == 0) {
+		if (t->approle != NULL) {
+			login(t);
+			return;
+		}
 		log_error("the vault token has expired; put a new one into "
 			  "its file",
 		    LOG_TEXT("issuer", t->name),
@@ -179,6 +200,84 @@ retry_renewal(struct vault_token *t, unsigned retry_after)
 	if ((int64_t)retry_after > wait)
 		wait = retry_after < left / 2 ? retry_after : left / 2;
 	rest(t, wait > RETRY_MIN ? wait : RETRY_MIN);
+}
+
+/* ---- who waits */
+
+static void
+wake(struct vault_token *t, bool other_token)
+{
+	struct vault_waiter *w;
+	LIST_HEAD(, vault_waiter) woken = LIST_HEAD_INITIALIZER(woken);
+
+	t->doubted = false;
+	while ((w = LIST_FIRST(&t->waiters)) != NULL) {
+		LIST_REMOVE(w, entry);
+		LIST_INSERT_HEAD(&woken, w, entry);
+	}
+	while ((w = LIST_FIRST(&woken)) != NULL) {
+		LIST_REMOVE(w, entry);
+		w->waits = false;
+		w->fn(w->arg, other_token);
+	}
+}
+
+void
+vault_token_wait(struct vault_token *t, struct vault_waiter *w)
+{
+	w->waits = true;
+	LIST_INSERT_HEAD(&t->waiters, w, entry);
+}
+
+void
+vault_token_forget(struct vault_waiter *w)
+{
+	if (w->waits)
+		LIST_REMOVE(w, entry);
+	w->waits = false;
+}
+
+bool
+vault_token_is_coming(const struct vault_token *t)
+{
+	return t->life == LOGGING_IN;
+}
+
+unsigned
+vault_token_generation(const struct vault_token *t)
+{
+	return t->generation;
+}
+
+enum vault_doubt
+vault_token_doubt(struct vault_token *t, unsigned generation)
+{
+	int64_t now = loop_mono(t->loop);
+
+	if (t->life == STOPPED)
+		return VAULT_GIVE_UP;
+	if (generation != t->generation)
+		return VAULT_SEND_AGAIN;
+	if (t->life == LOGGING_IN || t->doubted)
+		return VAULT_WAIT;
+	if (t->approle == NULL ||
+	    (t->doubt_at != 0 && now - t->doubt_at < DOUBT_PAUSE * t->second))
+		return VAULT_GIVE_UP;
+	t->doubt_at = now;
+	t->doubted = true;
+	ask(t);
+	return VAULT_WAIT;
+}
+
+static void
+login_failed(struct vault_token *t, const char *why)
+{
+	metrics_child_add(t->login_failure, 1);
+	set_trouble(t, "login", why);
+	log_error("vault login failed", LOG_TEXT("issuer", t->name),
+	    LOG_TEXT("error", why));
+	retry_lookup(t);
+	wake(t, false);
 }
 
 /* ---- answers */
@@ -198,6 +297,20 @@ read_ttl(const struct json *part, const char *name, int64_t *ttl,
 	return true;
 }
 
+/* By AppRole we are here because somebody doubted the token. */
+static void
+lookup_failed(struct vault_token *t, const struct vault_failure *f)
+{
+	if (t->approle != NULL && f->class == ISSUER_AUTH) {
+		login(t);
+		return;
+	}
+	tell_failure(t, "lookup-self",
+	    f->text != NULL ? f->text : "the answer has no ttl");
+	retry_lookup(t);
+	wake(t, false);
+}
+
 static void
 on_lookup(void *arg, const struct fetch_result *r)
 {
@@ -214,10 +327,9 @@ on_lookup(void *arg, const struct fetch_result *r)
 		    LOG_TEXT("issuer", t->name), LOG_INT("ttl_s", ttl),
 		    LOG_BOOL("renewable", renewable));
 		take_ttl(t, ttl, renewable);
+		wake(t, false); /* it is not the token */
 	} else {
-		tell_failure(t, "lookup-self",
-		    f.text != NULL ? f.text : "the answer has no ttl");
-		retry_lookup(t);
+		lookup_failed(t, &f);
 	}
 	arena_destroy(a);
 }
@@ -231,6 +343,10 @@ take_renewal(struct vault_token *t, int64_t ttl, bool renewable)
 		metrics_child_add(t->success, 1);
 		log_debug("renewed the vault token",
 		    LOG_TEXT("issuer", t->name), LOG_INT("ttl_s", ttl));
+	}
+	if (t->approle != NULL && (!renewable || ttl <= had + 1)) {
+		login(t); /* it has come near its maximum */
+		return;
 	}
 	if (renewable && ttl > 0 && ttl <= had + 1)
 		log_warn("the vault token could not be extended; if it is "
@@ -258,7 +374,10 @@ on_renewed(void *arg, const struct fetch_result *r)
 		tell_failure(t, "renew-self",
 		    f.text != NULL ? f.text :
 				     "the answer has no lease_duration");
-		retry_renewal(t, f.retry_after);
+		if (t->approle != NULL && f.class == ISSUER_AUTH)
+			login(t);
+		else
+			retry_renewal(t, f.retry_after);
 	}
 	arena_destroy(a);
 }
@@ -282,6 +401,61 @@ ask(struct vault_token *t)
 	call(t, STR("auth/token/lookup-self"), STR_NONE, t->timeout, on_lookup);
 }
 
+static void
+on_login(void *arg, const struct fetch_result *r)
+{
+	struct vault_token *t = arg;
+	struct arena *a = arena_create();
+	struct vault_failure f = vault_judge(a, r);
+	const struct json *auth = json_get(json_parse(a, r->body, NULL),
+	    "auth");
+	struct str token = json_get_str(auth, "client_token");
+	int64_t ttl;
+	bool renewable;
+
+	if (f.class == ISSUER_OK && vault_is_token(token) &&
+	    read_ttl(auth, "lease_duration", &ttl, &renewable)) {
+		metrics_child_add(t->login_success, 1);
+		OPENSSL_cleanse(t->text, sizeof(t->text));
+		memcpy(t->text, token.p, token.n);
+		t->n = token.n;
+		t->generation++;
+		log_info("logged in to vault", LOG_TEXT("issuer", t->name),
+		    LOG_INT("ttl_s", ttl), LOG_BOOL("renewable", renewable));
+		take_ttl(t, ttl, renewable);
+		wake(t, true);
+	} else {
+		login_failed(t,
+		    f.text != NULL ? f.text : "the answer has no token");
+	}
+	if (token.n > 0)
+		OPENSSL_cleanse((void *)(uintptr_t)token.p, token.n);
+	arena_destroy(a);
+}
+
+static void
+login(struct vault_token *t)
+{
+	struct arena *a = arena_create();
+	char *secret = arena_alloc(a, VAULT_TOKEN_MAX);
+	const char *why;
+	size_t n = 0;
+
+	timer_stop(&t->next);
+	t->life = LOGGING_IN;
+	t->expires = 0;
+	(void)vault_file_changed(&t->file);
+	if ((why = vault_file_read(a, &t->file, secret, &n)) != NULL) {
+		login_failed(t, why);
+	} else {
+		task_detach(&t->task);
+		(void)vault_login(t->client, &t->task, t->approle,
+		    str_make(secret, n), t->timeout, on_login, t);
+	}
+	OPENSSL_cleanse(secret, VAULT_TOKEN_MAX);
+	arena_destroy(a);
+}
+
 /* The timer: renew, or ask for the TTL if we do not know it. */
 static void
 renew(void *arg)
@@ -290,7 +464,10 @@ renew(void *arg)
 	int64_t max = (t->expires - loop_mono(t->loop)) / 2;
 
 	if (t->expires == 0) {
-		ask(t);
+		if (t->approle != NULL)
+			login(t);
+		else
+			ask(t);
 		return;
 	}
 	/* a Vault that hangs must leave time to try again */
@@ -322,6 +499,7 @@ load(struct vault_token *t, bool changed)
 		OPENSSL_cleanse(t->text, sizeof(t->text));
 		memcpy(t->text, text, n);
 		t->n = n;
+		t->generation += other;
 	} else if (changed) {
 		log_warn("the vault token cannot be read",
 		    LOG_TEXT("issuer", t->name), LOG_TEXT("error", why),
@@ -337,6 +515,16 @@ look_at_file(struct vault_token *t)
 {
 	bool changed = vault_file_changed(&t->file);
 
+	if (t->approle != NULL) {
+		if (!changed || t->life == STOPPED)
+			return;
+		log_info("the vault secret id has changed",
+		    LOG_TEXT("issuer", t->name),
+		    LOG_TEXT("file", t->file.path));
+		t->lookup_retry = LOOKUP_RETRY_MIN;
+		login(t);
+		return;
+	}
 	if ((!changed && !t->unread) || !load(t, changed))
 		return;
 	log_info("took over a new vault token", LOG_TEXT("issuer", t->name),
@@ -381,7 +569,9 @@ vault_token_start(struct vault_token *t)
 	t->lookup_retry = LOOKUP_RETRY_MIN;
 	t->expires = 0;
 	timer_start(&t->watch, WATCH * t->second);
-	if (t->n > 0)
+	if (t->approle != NULL)
+		login(t);
+	else if (t->n > 0)
 		ask(t);
 	else
 		log_warn("waiting for a vault token",
@@ -396,14 +586,24 @@ vault_token_stop(struct vault_token *t)
 	timer_stop(&t->watch);
 	task_detach(&t->task);
 	t->life = STOPPED;
+	t->doubted = false;
 }
 
 /* A file that is not there yet will come; one that is bad is an error. */
 static const char *
 load_first(struct vault_token *t, struct arena *a)
 {
+	char secret[VAULT_TOKEN_MAX];
+	const char *why;
+	size_t n;
+
 	if (!vault_file_changed(&t->file) && !t->file.seen)
 		return NULL;
+	if (t->approle != NULL) {
+		why = vault_file_read(a, &t->file, secret, &n);
+		OPENSSL_cleanse(secret, sizeof(secret));
+		return why;
+	}
 	return vault_file_read(a, &t->file, t->text, &t->n);
 }
 
@@ -420,7 +620,9 @@ vault_token_new(const struct vault_token_options *o, struct arena *a,
 	t->client = o->client;
 	t->second = o->second;
 	t->timeout = o->timeout;
+	t->approle = o->approle;
 	t->file.path = o->file;
+	LIST_INIT(&t->waiters);
 	task_init(&t->task);
 	timer_init(&t->next, o->loop, renew, t);
 	timer_init(&t->watch, o->loop, on_watch, t);
@@ -428,6 +630,8 @@ vault_token_new(const struct vault_token_options *o, struct arena *a,
 	t->failure = metrics_child(FAMILY_vault_token_renewals, "failure");
 	t->not_renewable = metrics_child(FAMILY_vault_token_renewals,
 	    "not_renewable");
+	t->login_success = metrics_child(FAMILY_vault_logins, "success");
+	t->login_failure = metrics_child(FAMILY_vault_logins, "failure");
 	if ((*why = load_first(t, a)) != NULL) {
 		vault_token_free(t);
 		return NULL;

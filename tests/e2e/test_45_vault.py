@@ -705,6 +705,51 @@ def test_a_token_that_others_can_read_stops_the_start(world):
     assert "chmod 600" in w.server.log()
 
 
+# ---- AppRole
+
+def test_a_dead_token_is_not_noticed_with_approle(world, engine):
+    """Under load: what is refused waits for the login."""
+    w = world(engine, approle={"ttl": 3600}).start()
+    mine = [w.client.twin() for _ in range(6)]
+    for n in range(1, 4):
+        at_once([lambda c=c: c.obtain(fresh(), key=KEY) for c in mine])
+        assert w.signs()[-1]["token"] == f"s.login{n}"
+        w.peer.command({"forget": f"s.login{n}"})
+        time.sleep(0.2)
+        if n > 1:   # the pause between two questions is over
+            time.sleep(5)
+    w.client.obtain(fresh(), key=KEY)
+    metrics = w.server.metrics()
+    assert metrics['certloop_vault_logins_total{result="success"}'] == 4
+    assert metrics['certloop_vault_logins_total{result="failure"}'] == 0
+    states = {row[0] for row in w.rows("SELECT status FROM orders")}
+    assert states == {"valid"}
+    assert w.failures("auth") == 0
+    assert "s.token" not in w.server.log()
+    assert "s.login" not in w.server.log()
+
+
+def test_a_new_secret_id_is_taken_up(world):
+    w = world(approle={"ttl": 3600}).start()
+    w.client.obtain(fresh(), key=KEY)
+    w.peer.command({"approle": {"role_id": "r", "secret_id": "s.other",
+                                "ttl": 3600}})
+    w.write_token("s.other")
+    wait_for(lambda: w.peer.logins == 2, 10, "the login")
+    w.client.obtain(fresh(), key=KEY)
+    w.peer.command({"approle": {"role_id": "r", "secret_id": "s.third",
+                                "ttl": 3600}, "forget": "s.login2"})
+    order, csr = w.order()
+    response = w.finalize(order, csr)
+    assert response.status == 503, response
+    assert w.status(order) == "ready"
+    assert issuer_state(w.server)["state"] == "degraded"
+    assert "secret ID" in issuer_state(w.server)["trouble"]
+    w.write_token("s.third")
+    wait_for(lambda: w.peer.logins == 3, 10, "the login")
+    w.client.finalize(order, csr)
+
+
 # ---- reload
 
 def test_a_reload_takes_another_role_and_address(world, engine):

@@ -11,6 +11,8 @@ module, use VaultPeer.
 Commands:
     {"token": {"value": "t", "ttl": 20, "renewable": true}}  know this token
                        (with "mortal": true it dies when its TTL is over)
+    {"approle": {"role_id": "r", "secret_id": "s", "ttl": 20}}  log this in:
+                       tokens s.login1, s.login2, ...; more as for a token
     {"forget": "t"}                                          know it no more
     {"reset": true}                       no tokens, scripts, certificates
     {"script": {"renew-self": [{...}, ...]}}                 next answers
@@ -25,7 +27,7 @@ An answer in a script changes what would be said honestly:
     raw                       this body, with status 200
     lie                       see the table in VaultPeer.sign
 
-Endpoints in scripts: lookup-self, renew-self, sign, revoke, cert, certs,
+Endpoints in scripts: login, lookup-self, renew-self, sign, revoke, cert, certs,
 ca_chain, health. TTLs are in units of --unit seconds.
 """
 
@@ -148,6 +150,7 @@ class VaultPeer:
         self.stranger = Authority("Stranger")
         self.tokens, self.script, self.always = {}, {}, {}
         self.issued, self.revoked, self.requests = {}, {}, []
+        self.approle, self.logins = {}, 0
         self.began = time.monotonic()
         peer = self
 
@@ -220,8 +223,12 @@ class VaultPeer:
         with self.lock:
             if "reset" in c:
                 for state in (self.tokens, self.script, self.always,
-                              self.issued, self.revoked, self.requests):
+                              self.issued, self.revoked, self.requests,
+                              self.approle):
                     state.clear()
+                self.logins = 0
+            if "approle" in c:
+                self.approle = dict(c["approle"])
             if "forget" in c:
                 self.tokens.pop(c["forget"], None)
             for endpoint, answers in c.get("script", {}).items():
@@ -311,6 +318,8 @@ class VaultPeer:
     def respond(self, endpoint, request, how):
         if endpoint in ("cert", "ca_chain"):
             return self.public(endpoint, request)
+        if endpoint == "login":
+            return self.login(request["body"])
         token = self.tokens.get(request["token"])
         if token is None or not token.is_alive():
             return 403, {"errors": ["permission denied"]}
@@ -340,6 +349,20 @@ class VaultPeer:
             return 200, {"data": {"keys": [s.replace(":", "-")
                                            for s in self.issued]}}
         return 404, {"errors": ["no handler for route"]}
+
+    def login(self, body):
+        role = dict(self.approle)
+        if not role or body["role_id"] != role.pop("role_id") or (
+                body["secret_id"] != role.pop("secret_id")):
+            return 400, {"errors": ["invalid role or secret ID"]}
+        self.logins += 1
+        value = "s.login%d" % self.logins
+        token = self.tokens[value] = Token(
+            role["ttl"], role.get("renewable", True), self.unit,
+            role.get("mortal", False))
+        return 200, {"auth": {
+            "client_token": value, "lease_duration": token.ttl,
+            "renewable": token.renewable, "token_type": "service"}}
 
     def public(self, endpoint, request):
         if endpoint == "ca_chain":

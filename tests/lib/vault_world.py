@@ -34,7 +34,7 @@ class World:
     """A peer, and a certloopd whose profile `default` is signed by it."""
 
     def __init__(self, new_server, folder, engine="sqlite", tls=False,
-                 top=QUICK, options="", ttl=3600, **more):
+                 top=QUICK, options="", ttl=3600, approle=None, **more):
         self.peer = vault_peer.VaultPeer(tls=tls).start()
         self.peer.add_token("s.token", ttl)
         self.folder = folder
@@ -45,6 +45,10 @@ class World:
         self.root = folder / "vault-root.pem"
         self.root.write_text(vault_peer.pem(self.peer.authority.root))
         self.options = options
+        self.approle = approle
+        if approle is not None:
+            self.peer.command({"approle": {
+                "role_id": "r", "secret_id": "s.token", **approle}})
         self.role = "servers"
         self.server = new_server(engine, top=top, profiles=PROFILES,
                                  extra=self.section(), **more)
@@ -52,11 +56,14 @@ class World:
     def section(self, peer=None):
         peer = peer or self.peer
         ca = f'ca_file = "{self.ca_file}"' if "https" in peer.address else ""
+        secret = f'token_file = "{self.token_file}"'
+        if self.approle is not None:
+            secret = f'role_id = r\n  secret_id_file = "{self.token_file}"'
         return f"""
 issuer vault {{
   type = vault
   address = "{peer.address}"
-  token_file = "{self.token_file}"
+  {secret}
   role = {self.role}
   {ca}
   {self.options}
