@@ -90,9 +90,7 @@ certloops_configure(struct certloops *cl, const struct conf *conf)
 void
 certloops_want(struct certloops *cl)
 {
-	wanted_free(&cl->wanted);
-	cl->wanted = wanted_make(cl->conf, &cl->served.hosts);
-	reconcile_start(cl);
+	reconcile_replace(cl, wanted_make(cl->conf, &cl->served.hosts));
 }
 
 unsigned

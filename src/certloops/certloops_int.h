@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 
 #include "audit/audit.h"
+#include "base/id.h"
 #include "certloops/certloops.h"
 #include "certloops/schedule.h"
 #include "certloops/serve.h"
@@ -79,8 +80,17 @@ struct certloops {
 	struct task reconcile;
 	bool reconciling, reconciled;
 	bool looked_after; /* once: all deliveries of before */
-	struct str round;
-	size_t at; /* loops put so far in this round */
+	bool settled;      /* the store knows the set, under `round` */
+	enum {
+		RECONCILE_ALL,
+		RECONCILE_CHANGES, /* from `before` */
+		RECONCILE_COUNT,
+	} way;
+	struct wanted_set before; /* what the store knows, if there is one */
+	char round[ID_LEN];       /* on our rows */
+	struct str change;        /* on what the round under way changes */
+	size_t at, at_before;     /* loops put so far in it, and dropped */
+	uint64_t counted_rows;    /* that should be found */
 	struct timer again;
 	/* poll */
 	struct task polling;
@@ -120,6 +130,8 @@ bool wanted_key_kind(struct str name, enum pki_key_kind *);
 
 /* reconcile.c: make the store know what this node wants */
 void reconcile_start(struct certloops *);
+/* From now on this set is wanted, which becomes ours. */
+void reconcile_replace(struct certloops *, struct wanted_set);
 void reconcile_stop(struct certloops *);
 
 /* delivery.c */

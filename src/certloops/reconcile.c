@@ -6,29 +6,58 @@
  *	drop	what we wanted before this round, the same way; a loop that
  *		nobody wants any more stops
  *
- * Each round has an id, which the rows carry: what carries another one is
- * old. A round that the store refuses is begun again later; one is done every
- * hour in any case, which also says that this node is alive.
+ * Rounds have an id, which our rows carry: what carries another one is old.
+ * The first round puts everything. When the set changes after that, only what
+ * differs is put and dropped, under the same id; and once an hour the rows are
+ * counted, which also says that this node is alive. A round that the store
+ * refuses, or a count that is not ours, is followed by one that puts
+ * everything again.
  */
 #include "certloops/certloops_int.h"
+
+#include <string.h>
 
 #include "base/id.h"
 #include "base/when.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
 
-enum { AGAIN_SECONDS = 5, HOURLY_SECONDS = 3600 };
+enum {
+	AGAIN_SECONDS = 5,
+	HOURLY_SECONDS = 3600,
+	COUNT_CHUNK = 500,     /* rows counted in one batch */
+	AT_ONCE = 100,         /* pairs looked after at a start */
+	LOOK_USEC = 50 * 1000, /* between two that come after those */
+};
 
 static void put_some(struct certloops *);
 static enum step on_put(void *, const struct store_result *);
+static void count_some(struct certloops *);
+static enum step on_counted(void *, const struct store_result *);
 static void drop_some(struct certloops *);
+static void drop_changed(struct certloops *);
 static enum step on_unwanted(void *, const struct store_result *);
 static enum step on_dropped(void *, const struct store_result *);
 
-static void
+static struct str
+round_of(const struct certloops *cl)
+{
+	return str_make(cl->round, sizeof(cl->round));
+}
+
+/* Has a source not said yet what it wants? */
+static bool
+is_silent(const struct certloops *cl)
+{
+	return cl->served.path != NULL && !cl->served.known;
+}
+
+static enum step
 end_round(struct certloops *cl, const struct store_result *failed)
 {
 	cl->reconciling = false;
+	wanted_free(&cl->before);
+	cl->settled = failed == NULL && !is_silent(cl);
 	if (failed != NULL)
 		log_warn("while reconciling cert loops",
 		    LOG_TEXT("cause", store_cause(failed)));
@@ -41,6 +70,7 @@ end_round(struct certloops *cl, const struct store_result *failed)
 		served_load(cl);
 		certloops_wake(cl);
 	}
+	return STEP_DONE;
 }
 
 void
@@ -53,9 +83,31 @@ reconcile_start(struct certloops *cl)
 	timer_stop(&cl->again);
 	task_init(&cl->reconcile);
 	cl->reconciling = true;
-	cl->round = id_new(cl->reconcile.arena);
-	cl->at = 0;
-	put_some(cl);
+	cl->change = id_new(cl->reconcile.arena);
+	cl->at = cl->at_before = 0;
+	cl->way = !cl->settled       ? RECONCILE_ALL :
+	    cl->before.arena != NULL ? RECONCILE_CHANGES :
+				       RECONCILE_COUNT;
+	cl->settled = false;
+	if (cl->way == RECONCILE_ALL)
+		memcpy(cl->round, cl->change.p, sizeof(cl->round));
+	if (cl->way == RECONCILE_COUNT)
+		count_some(cl);
+	else
+		put_some(cl);
+}
+
+/* Another set is wanted: this one is what the store knows, or never was. */
+void
+reconcile_replace(struct certloops *cl, struct wanted_set fresh)
+{
+	wanted_free(&cl->before);
+	if (cl->settled)
+		cl->before = cl->wanted;
+	else
+		wanted_free(&cl->wanted);
+	cl->wanted = fresh;
+	reconcile_start(cl);
 }
 
 void
@@ -64,7 +116,8 @@ reconcile_stop(struct certloops *cl)
 	timer_stop(&cl->again);
 	if (cl->reconciling)
 		task_end(&cl->reconcile);
-	cl->reconciling = false;
+	cl->reconciling = cl->settled = false;
+	wanted_free(&cl->before);
 }
 
 /* ---- put */
@@ -78,13 +131,27 @@ add_audit(struct certloops *cl, struct batch *b, const char *action,
 	store_str(b, STR("certloopd"));
 	store_str(b, str_from(action));
 	store_str(b, loop);
-	store_str(b, cl->round);
+	store_str(b, cl->change);
 	store_str(b, detail);
 }
 
-static void
-put_loop(struct certloops *cl, struct batch *b, const struct wanted *w)
+/*
+ * After a start each pair is looked after once: the first ones now, as files
+ * may be missing, and many more one after another.
+ */
+static int64_t
+look_after(const struct certloops *cl, size_t i)
 {
+	if (cl->looked_after)
+		return -1;
+	return i < AT_ONCE ? 0 : (int64_t)(i - AT_ONCE) * LOOK_USEC;
+}
+
+static void
+put_loop(struct certloops *cl, struct batch *b, size_t i)
+{
+	const struct wanted *w = &cl->wanted.v[i];
+
 	store_add(b, SQL_LOOP_PUT);
 	store_str(b, w->name);
 	store_str(b, str_from(w->source));
@@ -93,20 +160,70 @@ put_loop(struct certloops *cl, struct batch *b, const struct wanted *w)
 	store_str(b, w->issuer);
 	store_str(b, str_from(wanted_key_name(w->key_type)));
 	store_int(b, w->keep_key);
-	store_str(b, cl->round);
+	store_str(b, cl->change);
 	add_audit(cl, b, "loop.want", w->name, STR_NONE);
 	store_add(b, SQL_LOOP_WANT);
 	store_str(b, w->name);
 	store_str(b, cl->options.node);
-	store_str(b, cl->round);
+	store_str(b, round_of(cl));
 	store_str(b, w->target);
-	store_int(b, !cl->looked_after);
+	store_int(b, look_after(cl, i));
+}
+
+/* Is all of it in the store already? */
+static bool
+is_put(const struct certloops *cl, const struct wanted *w)
+{
+	const struct wanted *b = wanted_find(&cl->before, w->name);
+
+	return b != NULL && strcmp(b->source, w->source) == 0 &&
+	    str_eq(b->names, w->names) && str_eq(b->profile, w->profile) &&
+	    str_eq(b->issuer, w->issuer) && b->key_type == w->key_type &&
+	    b->keep_key == w->keep_key && str_eq(b->target, w->target);
 }
 
 static void
 put_some(struct certloops *cl)
 {
-	size_t end = cl->at + LOOP_CHUNK;
+	struct batch *b = NULL;
+
+	/* sorted by name, so that two nodes take the rows in one order */
+	for (unsigned n = 0; cl->at < cl->wanted.n && n < LOOP_CHUNK;
+	     cl->at++) {
+		const struct wanted *w = &cl->wanted.v[cl->at];
+
+		if (cl->way == RECONCILE_CHANGES && is_put(cl, w))
+			continue;
+		if (b == NULL)
+			b = store_new_batch(cl->store, &cl->reconcile, w->name);
+		put_loop(cl, b, cl->at);
+		n++;
+	}
+	if (b != NULL)
+		(void)store_send_batch(b, on_put, cl);
+	else if (cl->way == RECONCILE_CHANGES)
+		drop_changed(cl);
+	else
+		drop_some(cl);
+}
+
+static enum step
+on_put(void *arg, const struct store_result *r)
+{
+	struct certloops *cl = arg;
+
+	if (r->status != STORE_OK)
+		return end_round(cl, r);
+	put_some(cl);
+	return STEP_WAITING;
+}
+
+/* ---- count: are all rows there, and ours? */
+
+static void
+count_some(struct certloops *cl)
+{
+	size_t end = cl->at + COUNT_CHUNK;
 	struct batch *b;
 
 	if (cl->at == cl->wanted.n) {
@@ -115,86 +232,119 @@ put_some(struct certloops *cl)
 	}
 	if (end > cl->wanted.n)
 		end = cl->wanted.n;
-	/* sorted by name, so that two nodes take the rows in one order */
 	b = store_new_batch(cl->store, &cl->reconcile,
 	    cl->wanted.v[cl->at].name);
-	for (; cl->at < end; cl->at++)
-		put_loop(cl, b, &cl->wanted.v[cl->at]);
-	(void)store_send_batch(b, on_put, cl);
+	store_add(b, SQL_LOOPS_SEEN);
+	store_str(b, cl->options.node);
+	store_str(b, round_of(cl));
+	store_str(b, cl->wanted.v[cl->at].name);
+	store_str(b, cl->wanted.v[end - 1].name);
+	cl->counted_rows = end - cl->at;
+	cl->at = end;
+	(void)store_send_batch(b, on_counted, cl);
 }
 
 static enum step
-on_put(void *arg, const struct store_result *r)
+on_counted(void *arg, const struct store_result *r)
 {
 	struct certloops *cl = arg;
 
-	if (r->status != STORE_OK) {
-		end_round(cl, r);
-		return STEP_DONE;
+	if (r->status != STORE_OK)
+		return end_round(cl, r);
+	if (store_affected(r, 0) == cl->counted_rows) {
+		count_some(cl);
+		return STEP_WAITING;
 	}
-	put_some(cl);
-	return STEP_WAITING;
+	log_warn("the store lost rows of cert loops; they are put again",
+	    LOG_INT("rows", cl->counted_rows),
+	    LOG_INT("found", store_affected(r, 0)));
+	cl->reconciling = false;
+	task_end(&cl->reconcile);
+	timer_start(&cl->again, 0);
+	return STEP_DONE;
 }
 
 /* ---- drop */
+
+static void
+add_drop(struct certloops *cl, struct batch *b, struct str name,
+    struct str node, struct str round)
+{
+	store_add(b, SQL_LOOP_TAKE);
+	store_str(b, name);
+	store_add(b, SQL_LOOP_UNWANT);
+	store_str(b, name);
+	store_str(b, node);
+	store_str(b, round);
+	store_add(b, SQL_LOOP_STOP);
+	store_str(b, name);
+	store_str(b, cl->change);
+	add_audit(cl, b, "loop.stop", name, STR_NONE);
+}
+
+/* What the set before had and this one has not. */
+static void
+drop_changed(struct certloops *cl)
+{
+	struct batch *b = NULL;
+
+	for (unsigned n = 0; cl->at_before < cl->before.n && n < LOOP_CHUNK;
+	     cl->at_before++) {
+		struct str name = cl->before.v[cl->at_before].name;
+
+		if (wanted_find(&cl->wanted, name) != NULL)
+			continue;
+		if (b == NULL)
+			b = store_new_batch(cl->store, &cl->reconcile, name);
+		add_drop(cl, b, name, cl->options.node, round_of(cl));
+		n++;
+	}
+	if (b != NULL)
+		(void)store_send_batch(b, on_dropped, cl);
+	else
+		drop_some(cl);
+}
 
 static void
 drop_some(struct certloops *cl)
 {
 	struct batch *b = store_new_batch(cl->store, &cl->reconcile, STR(""));
 
-	store_add(b, SQL_LOOPS_UNWANTED);
-	store_str(b, cl->options.node);
-	store_str(b, cl->round);
-	/* names of before stay until the serve config has been good once */
-	store_str(b,
-	    cl->served.path != NULL && !cl->served.known ? STR("serve") :
-							   STR(""));
-	store_int(b, LOOP_CHUNK);
 	store_add(b, SQL_LOOPS_FORSAKEN);
 	store_int(b, LOOP_CHUNK);
+	if (cl->way == RECONCILE_ALL) {
+		store_add(b, SQL_LOOPS_UNWANTED);
+		store_str(b, cl->options.node);
+		store_str(b, round_of(cl));
+		/* until the serve config has been good once */
+		store_str(b, is_silent(cl) ? STR("serve") : STR(""));
+		store_int(b, LOOP_CHUNK);
+	}
 	(void)store_send_batch(b, on_unwanted, cl);
 }
 
 /* Both statements return the same columns in the same order. */
-static void
-drop_row(struct certloops *cl, struct batch *b, const struct store_result *r,
-    unsigned stmt, size_t i)
-{
-	struct str name = store_get_str(r, stmt, i, LOOPS_UNWANTED_LOOP);
-
-	store_add(b, SQL_LOOP_TAKE);
-	store_str(b, name);
-	store_add(b, SQL_LOOP_UNWANT);
-	store_str(b, name);
-	store_str(b, store_get_str(r, stmt, i, LOOPS_UNWANTED_NODE));
-	store_str(b, store_get_str(r, stmt, i, LOOPS_UNWANTED_ROUND));
-	store_add(b, SQL_LOOP_STOP);
-	store_str(b, name);
-	store_str(b, cl->round);
-	add_audit(cl, b, "loop.stop", name, STR_NONE);
-}
-
 static enum step
 on_unwanted(void *arg, const struct store_result *r)
 {
 	struct certloops *cl = arg;
+	unsigned stmts = cl->way == RECONCILE_ALL ? 2 : 1;
 	struct batch *b;
 	size_t n = 0;
 
-	if (r->status != STORE_OK) {
-		end_round(cl, r);
-		return STEP_DONE;
-	}
+	if (r->status != STORE_OK)
+		return end_round(cl, r);
 	b = store_new_batch(cl->store, &cl->reconcile, STR(""));
-	for (unsigned stmt = 0; stmt < 2; stmt++)
+	for (unsigned stmt = 0; stmt < stmts; stmt++)
 		for (size_t i = 0; i < store_nrows(r, stmt); i++, n++)
-			drop_row(cl, b, r, stmt, i);
+			add_drop(cl, b,
+			    store_get_str(r, stmt, i, LOOPS_UNWANTED_LOOP),
+			    store_get_str(r, stmt, i, LOOPS_UNWANTED_NODE),
+			    store_get_str(r, stmt, i, LOOPS_UNWANTED_ROUND));
 	if (n > 0)
 		return store_send_batch(b, on_dropped, cl);
 	store_drop_batch(b);
-	end_round(cl, NULL);
-	return STEP_DONE;
+	return end_round(cl, NULL);
 }
 
 static enum step
@@ -202,10 +352,11 @@ on_dropped(void *arg, const struct store_result *r)
 {
 	struct certloops *cl = arg;
 
-	if (r->status != STORE_OK) {
-		end_round(cl, r);
-		return STEP_DONE;
-	}
-	drop_some(cl);
+	if (r->status != STORE_OK)
+		return end_round(cl, r);
+	if (cl->way == RECONCILE_CHANGES)
+		drop_changed(cl);
+	else
+		drop_some(cl);
 	return STEP_WAITING;
 }

@@ -363,6 +363,7 @@ def test_nginx_serves_through_renewals_without_a_failed_handshake(
     thread = threading.Thread(target=hammer)
     thread.start()
     try:
+        wait_for(lambda: seen, 20, "the first handshake")
         for version in range(2, 5):
             server.ctl("loop", "renew", "web")
             wait_delivered(server, "web", version)

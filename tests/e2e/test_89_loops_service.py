@@ -164,6 +164,7 @@ test ! -e {haproxy.pid_file} || kill -USR2 $(cat {haproxy.pid_file})
     haproxy.start()
     try:
         with Hammer(haproxy.ask) as client:
+            wait_for(lambda: client.seen, 20, "the first request")
             for version in range(2, 5):
                 server.ctl("loop", "renew", "site")
                 wait_delivered(server, "site", version)

@@ -37,8 +37,9 @@ WHERE (loops.names, loops.profile, loops.issuer, loops.key_type,
 RETURNING name
 
 -- next_delivery is NULL if nothing is to be delivered. What is new or goes
--- elsewhere is, and everything is looked after once in each process (`all`).
--- name: loop_want  args: loop text, node text, round text, target text, all int
+-- elsewhere is, and everything is looked after once in each process: `look`
+-- microseconds from now; -1: not this time.
+-- name: loop_want  args: loop text, node text, round text, target text, look int
 INSERT INTO loop_nodes (loop, node, round, target, seen, due, delivered,
     failures, next_delivery)
 VALUES ($1, $2, $3, $4, now_us(), 0, 0, 0, now_us())
@@ -46,10 +47,16 @@ ON CONFLICT (loop, node) DO UPDATE SET round = excluded.round,
     seen = excluded.seen,
     delivered = CASE WHEN loop_nodes.target = excluded.target
         THEN loop_nodes.delivered ELSE 0 END,
-    next_delivery = CASE WHEN loop_nodes.target <> excluded.target OR
-        (loop_nodes.next_delivery IS NULL AND $5 = 1) THEN now_us()
+    next_delivery = CASE WHEN loop_nodes.target <> excluded.target
+        THEN now_us()
+        WHEN loop_nodes.next_delivery IS NULL AND $5 >= 0 THEN now_us() + $5
         ELSE loop_nodes.next_delivery END,
     target = excluded.target
+
+-- This node is alive and still wants what it put.
+-- name: loops_seen  args: node text, round text, first text, last text
+UPDATE loop_nodes SET seen = now_us()
+WHERE node = $1 AND round = $2 AND loop >= $3 AND loop <= $4
 
 -- In the batch that did it; no row if nothing was done.
 -- name: loop_audit  args: id text, actor text, action text, loop text, round text, detail text

@@ -389,6 +389,25 @@ on_rows(void *arg, const struct store_result *r)
 	return STEP_DONE;
 }
 
+static void
+look_stored(struct fx *fx)
+{
+	struct batch *b;
+
+	fx->done = false;
+	task_init(&fx->task);
+	b = store_new_batch(fx->store, &fx->task, STR(""));
+	store_add(b, SQL_LOOPS_OF_NODE);
+	store_str(b, STR("here"));
+	store_str(b, STR("serve"));
+	store_str(b, STR(""));
+	store_int(b, 100);
+	(void)store_send_batch(b, on_rows, fx);
+	while (!fx->done)
+		turn(fx);
+	task_end(&fx->task);
+}
+
 /* The store knows the same set. */
 static void
 wait_stored(struct fx *fx)
@@ -397,20 +416,7 @@ wait_stored(struct fx *fx)
 	int64_t end = loop_mono(fx->loop) + PATIENCE * WHEN_SECOND;
 
 	do {
-		struct batch *b;
-
-		fx->done = false;
-		task_init(&fx->task);
-		b = store_new_batch(fx->store, &fx->task, STR(""));
-		store_add(b, SQL_LOOPS_OF_NODE);
-		store_str(b, STR("here"));
-		store_str(b, STR("serve"));
-		store_str(b, STR(""));
-		store_int(b, 100);
-		(void)store_send_batch(b, on_rows, fx);
-		while (!fx->done)
-			turn(fx);
-		task_end(&fx->task);
+		look_stored(fx);
 		if (loop_mono(fx->loop) > end)
 			fail_msg("\"" STR_FMT "\" is stored, not \"" STR_FMT
 				 "\"",
@@ -483,6 +489,92 @@ no_file_at_first_and_then_one(void **state)
 	wait_stored(fx);
 }
 
+/* ---- rounds */
+
+static enum step
+on_written(void *arg, const struct store_result *r)
+{
+	struct fx *fx = arg;
+
+	assert_int_equal(r->status, STORE_OK);
+	fx->done = true;
+	return STEP_DONE;
+}
+
+/* Somebody takes a row of ours away. */
+static void
+lose_row(struct fx *fx, struct str loop)
+{
+	struct batch *b;
+
+	fx->done = false;
+	task_init(&fx->task);
+	b = store_new_batch(fx->store, &fx->task, STR(""));
+	store_add(b, SQL_LOOP_UNWANT);
+	store_str(b, loop);
+	store_str(b, STR("here"));
+	store_str(b, str_make(fx->cl->round, sizeof(fx->cl->round)));
+	(void)store_send_batch(b, on_written, fx);
+	while (!fx->done)
+		turn(fx);
+	task_end(&fx->task);
+}
+
+static void
+wait_settled(struct fx *fx)
+{
+	while (!fx->cl->settled)
+		turn(fx);
+}
+
+static void
+a_row_that_the_store_lost_is_put_again(void **state)
+{
+	struct fx *fx = *state;
+	char round[ID_LEN];
+
+	write_good(fx);
+	begin(fx);
+	wait_told(fx, false);
+	wait_stored(fx);
+	wait_settled(fx);
+	memcpy(round, fx->cl->round, sizeof(round));
+	reconcile_start(fx->cl); /* as the hour does */
+	assert_int_equal(fx->cl->way, RECONCILE_COUNT);
+	wait_settled(fx);
+	assert_memory_equal(round, fx->cl->round, sizeof(round));
+	lose_row(fx,
+	    str_dup(fx->a, fx->cl->wanted.v[fx->cl->wanted.n / 2].name));
+	reconcile_start(fx->cl);
+	wait_settled(fx);
+	assert_memory_not_equal(round, fx->cl->round, sizeof(round));
+	wait_stored(fx);
+}
+
+/* What is not among the changes is not put: a row that was lost stays so. */
+static void
+a_change_is_put_and_the_rest_left_alone(void **state)
+{
+	struct fx *fx = *state;
+	struct str lost = STR("serve:h00.example.org");
+
+	while (!is_in(fx->written + 1, 0) || !is_in(fx->written + 2, 0))
+		fx->written++;
+	write_good(fx);
+	begin(fx);
+	wait_told(fx, false);
+	wait_settled(fx);
+	lose_row(fx, lost);
+	write_good(fx);
+	wait_told(fx, false);
+	assert_int_equal(fx->cl->way, RECONCILE_CHANGES);
+	wait_settled(fx);
+	look_stored(fx);
+	assert_null(memmem(fx->stored.p, fx->stored.n, "h00.", 4));
+	reconcile_start(fx->cl); /* and the hour finds it */
+	wait_stored(fx);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -492,6 +584,8 @@ main(void)
 		TEST(the_set_is_always_that_of_the_last_good_file),
 		TEST(a_folder_that_is_never_quiet_is_looked_at),
 		TEST(no_file_at_first_and_then_one),
+		TEST(a_row_that_the_store_lost_is_put_again),
+		TEST(a_change_is_put_and_the_rest_left_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
