@@ -187,8 +187,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         peer = self.server.peer
         peer.asked.append((self.headers["Host"], self.path))
-        if peer.wait is not None:
-            peer.wait.wait(60)
+        gate = peer.wait
+        if gate is not None:
+            gate.wait(60)
         page = peer.pages.get(self.path)
         if page is None:
             path = peer.folder / Path(self.path).name
