@@ -205,15 +205,16 @@ find_issuer(struct req *req)
 static enum step
 post_start(struct req *req)
 {
-	struct str type = req_header(req, "Content-Type");
-	struct issuer *issuer;
+	struct issuer *issuer = find_issuer(req);
+	struct str type;
 
+	if (issuer == NULL)
+		return STEP_DONE;
+	type = req_header(req, "Content-Type");
 	if (!str_case_eq(str_trim(str_cut(&type, ';')), STR(TYPE_REQUEST)))
 		return req_fail(req,
 		    problem_new(req->task.arena, PROBLEM_MEDIA_TYPE,
 			"the content type must be " TYPE_REQUEST));
-	if ((issuer = find_issuer(req)) == NULL)
-		return STEP_DONE;
 	return answer(req, issuer, req->body);
 }
 
@@ -224,10 +225,11 @@ get_start(struct req *req)
 	struct str text = req->params[1];
 	struct issuer *issuer = find_issuer(req);
 	size_t n = 0, room = text.n / 4 * 3;
-	uint8_t *der = arena_alloc(req->task.arena, room + 1);
+	uint8_t *der;
 
 	if (issuer == NULL)
-		return STEP_DONE;
+		return STEP_DONE; /* answered: nothing of req may be used */
+	der = arena_alloc(req->task.arena, room + 1);
 	if (!EVP_DecodeBase64(der, &n, room, (const uint8_t *)text.p, text.n))
 		return refuse(req, PKI_OCSP_MALFORMED);
 	return answer(req, issuer, str_make(der, n));

@@ -311,3 +311,11 @@ def test_another_process_follows_within_its_cache(replicas):
         f"revoked_at = {int(time.time() * 1000000)}")
     servers.wait_for(lambda: ask(second).certificate_status == REVOKED, 45,
                      "the other replica", 0.5)
+
+
+@pytest.mark.parametrize("path", ["/ca/none/ocsp/MAA=", "/ca/none/crl",
+                                  "/ca/none/certificate"])
+def test_what_no_issuer_publishes_is_not_found(server, path):
+    """And nothing is touched after that was said."""
+    for _ in range(3):
+        assert server.web().get(server.base + path).status == 404
