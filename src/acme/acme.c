@@ -222,6 +222,12 @@ acme_configure(struct acme *acme, struct arena *a, const struct conf *conf,
 }
 
 void
+acme_forget_accounts(struct acme *acme)
+{
+	cache_clear(acme->cache);
+}
+
+void
 acme_share_nonces(struct acme *acme, const struct nonce_key *keys, size_t n,
     size_t sealer)
 {

@@ -42,6 +42,18 @@ struct acme *acme_new(const struct acme_options *);
 void acme_configure(struct acme *, struct arena *, const struct conf *conf,
     struct str public_url);
 
+/*
+ * May this address send a request without a signature, to whichever listener?
+ * 0, and it is counted; or usec until it may.
+ */
+int64_t acme_guard(struct acme *, struct addr peer);
+
+/*
+ * What is remembered of accounts is forgotten, and read from the store anew:
+ * an operator gave one of them other limits, perhaps by another replica.
+ */
+void acme_forget_accounts(struct acme *);
+
 /* The keys of the nonces that all replicas have: see nonces_share. */
 void acme_share_nonces(struct acme *, const struct nonce_key *keys, size_t n,
     size_t sealer);

@@ -55,12 +55,18 @@ drop_entry(struct cache *c, struct entry *e)
 }
 
 void
+cache_clear(struct cache *c)
+{
+	while (!TAILQ_EMPTY(&c->ages))
+		drop_entry(c, TAILQ_FIRST(&c->ages));
+}
+
+void
 cache_free(struct cache *c)
 {
 	if (c == NULL)
 		return;
-	while (!TAILQ_EMPTY(&c->ages))
-		drop_entry(c, TAILQ_FIRST(&c->ages));
+	cache_clear(c);
 	free(c->chains);
 	free(c);
 }

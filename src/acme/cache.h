@@ -25,7 +25,7 @@ struct cached_account {
 	enum jwk_kind kind;
 	int64_t key_version;
 	struct str allowed; /* never changes */
-	struct str limits;  /* a change of them may be late */
+	struct str limits;  /* a change of them may be seconds late */
 };
 
 enum { CACHE_MAX_AGE = 60 }; /* seconds */
@@ -42,6 +42,9 @@ void cache_put(struct cache *, const struct cached_account *, int64_t mono);
 
 /* Forget one account, if it is there. */
 void cache_drop(struct cache *, struct str profile, struct str id);
+
+/* Forget all. */
+void cache_clear(struct cache *);
 
 /* Accounts held now. */
 size_t cache_size(const struct cache *);

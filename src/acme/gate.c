@@ -9,7 +9,7 @@
  *	account		by kid, from the cache or the store; or the key itself
  *	signature
  *	payload, check	pure
- *	nonce redeemed	also if one of the last three failed
+ *	nonce redeemed	also if one of the last five failed
  *	start		the handler
  */
 #include "acme/acme_int.h"
@@ -101,7 +101,6 @@ too_much(struct areq *q, int64_t wait, const char *what)
 	return pr;
 }
 
-/* The nonce stays good: to have it redeemed would cost us more. */
 static const struct problem *
 check_admission(struct areq *q)
 {
@@ -123,15 +122,24 @@ gate_charge(struct areq *q, enum jws_alg alg)
 	    loop_mono(q->acme->loop));
 }
 
+int64_t
+acme_guard(struct acme *acme, struct addr peer)
+{
+	int64_t wait = admission_request(acme->admission, peer,
+	    loop_mono(acme->loop));
+
+	if (wait > 0)
+		metrics_add(METRIC_unsigned_refused, 1);
+	return wait;
+}
+
 enum step
 gate_unsigned(struct areq *q)
 {
-	int64_t wait = admission_request(q->acme->admission, q->req->peer,
-	    loop_mono(q->acme->loop));
+	int64_t wait = acme_guard(q->acme, q->req->peer);
 
 	if (wait == 0)
 		return q->route->start(q);
-	metrics_add(METRIC_unsigned_refused, 1);
 	return acme_fail(q, too_much(q, wait, "too many requests"));
 }
 
@@ -144,8 +152,10 @@ gate_start(struct areq *q)
 	    (pr = jws_parse(q->arena, q->req->body, JWS_REQUEST, &q->jws)) !=
 		NULL ||
 	    (pr = check_url(q)) != NULL || (pr = check_key_member(q)) != NULL ||
-	    (pr = check_nonce(q)) != NULL || (pr = check_admission(q)) != NULL)
+	    (pr = check_nonce(q)) != NULL)
 		return acme_fail(q, pr);
+	if ((pr = check_admission(q)) != NULL)
+		return refuse(q, pr);
 	return q->jws.jwk != NULL ? gate_key(q) : gate_account(q);
 }
 

@@ -5,6 +5,7 @@
  */
 #include "admin/admin_int.h"
 
+#include "base/id.h"
 #include "base/when.h"
 #include "ratelimit/override.h"
 
@@ -219,6 +220,9 @@ on_read(void *arg, const struct store_result *r)
 	store_str(b, before);
 	store_str(b, g->after);
 	store_require(b);
+	store_add(b, SQL_META_PUT);
+	store_str(b, STR(OVERRIDE_WORD));
+	store_str(b, id_new(c->arena));
 	admin_audit(c, b,
 	    &(struct admin_change){ .action = g->removes ?
 		    "limit.override.remove" :

@@ -26,6 +26,14 @@ issuer_at(void *arg, size_t i)
 	return i < d->nissuers ? d->issuers[i] : NULL;
 }
 
+static int64_t
+guard(void *arg, struct addr peer)
+{
+	const struct daemon *d = arg;
+
+	return acme_guard(d->acme, peer);
+}
+
 void
 publish_make(struct daemon *d)
 {
@@ -33,6 +41,7 @@ publish_make(struct daemon *d)
 	    &(struct responder_options){ .loop = d->loop,
 		.store = d->store,
 		.find_issuer = daemon_find_issuer,
+		.guard = guard,
 		.arg = d });
 	for (size_t i = 0; i < d->nissuers; i++)
 		if (d->issuers[i]->ops->plans)

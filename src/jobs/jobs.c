@@ -6,10 +6,12 @@
 
 #include "base/id.h"
 #include "jobs/gc.h"
+#include "jobs/overrides.h"
 
 struct jobs {
 	struct acme *acme;
 	struct gc *gc, *limits;
+	struct overrides *overrides;
 	struct timer recovery;
 	int64_t interval;
 };
@@ -49,6 +51,7 @@ jobs_start(struct loop *l, struct store *st, struct acme *acme,
 	j->interval = every->recovery;
 	j->gc = gc_start(l, st, GC_EXPIRED, id_new(a), every->gc);
 	j->limits = gc_start(l, st, GC_LIMITS, id_new(a), every->limits);
+	j->overrides = overrides_start(l, st, acme);
 	arena_destroy(a);
 	timer_init(&j->recovery, l, run_recovery, j);
 	timer_start(&j->recovery, 0);
@@ -77,6 +80,7 @@ jobs_stop(struct jobs *j)
 	if (j == NULL)
 		return;
 	timer_stop(&j->recovery);
+	overrides_stop(j->overrides);
 	gc_stop(j->gc);
 	gc_stop(j->limits);
 	free(j);

@@ -8,6 +8,12 @@
 
 #include "ratelimit/ratelimit.h"
 
+/*
+ * Each change of them gives the row of this key in table meta another value,
+ * so that every process hears of it (jobs/overrides.h).
+ */
+#define OVERRIDE_WORD "limits"
+
 /* Can an account have values of its own for this limit? */
 bool override_may(enum limit_id);
 

@@ -47,13 +47,35 @@ static const struct route *const routes[] = { &crl_route, &ocsp_post_route,
 
 /* ---- answers */
 
+/* NULL: it may be answered. */
+static const struct problem *
+check_peer(const struct responder *rs, struct req *req)
+{
+	struct problem *pr;
+	int64_t wait = 0;
+
+	if (rs->options.guard != NULL)
+		wait = rs->options.guard(rs->options.arg, req->peer);
+	if (wait == 0)
+		return NULL;
+	pr = problem_new(req->task.arena, PROBLEM_RATE_LIMITED,
+	    "too many requests");
+	pr->retry_after = (unsigned)((wait + WHEN_SECOND - 1) / WHEN_SECOND);
+	return pr;
+}
+
 struct issuer *
 responder_issuer(struct req *req, const char *what)
 {
 	const struct responder *rs = req->app->ctx;
+	const struct problem *pr = check_peer(rs, req);
 	struct str name = req->params[0];
 	struct issuer *issuer = NULL;
 
+	if (pr != NULL) {
+		(void)req_fail(req, pr);
+		return NULL;
+	}
 	if (name.n > 0 && name.n <= RESPONDER_ISSUER_MAX)
 		issuer = rs->options.find_issuer(rs->options.arg,
 		    str_cstr(req->task.arena, name));

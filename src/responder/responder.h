@@ -19,10 +19,14 @@ struct responder;
 /* Finds an issuer by its name, of whatever type; NULL if there is none. */
 typedef struct issuer *responder_find_fn(void *arg, const char *name);
 
+/* May this address ask? 0, or usec until it may. */
+typedef int64_t responder_guard_fn(void *arg, struct addr peer);
+
 struct responder_options {
 	struct loop *loop;
 	struct store *store;
 	responder_find_fn *find_issuer;
+	responder_guard_fn *guard; /* NULL: everybody may */
 	void *arg;
 };
 

@@ -19,7 +19,7 @@ struct responder {
 	struct ocsp_cache *answers;
 };
 
-/* The local issuer that the path names, or NULL: answered, 404. */
+/* The local issuer that the path names, or NULL: answered, 404 or 429. */
 struct issuer *responder_issuer(struct req *, const char *what);
 
 /* What may be kept, where, and until when. */

@@ -8,7 +8,7 @@ import time
 import pytest
 
 import jose
-from servers import LOCALHOST
+from servers import LOCALHOST, free_port
 
 SHARE = 2               # percent
 COST = 0.00165          # seconds, that an ES512 signature counts for
@@ -149,7 +149,7 @@ def refused(stranger, other):
     return nonce
 
 
-def test_a_refusal_leaves_the_nonce_good(behind):
+def test_a_refusal_uses_the_nonce_up(behind):
     server = behind("cpu_share = 1")
     stranger = Stranger(server, "192.0.2.66", "ES512")
     nonce = refused(stranger, server.client())
@@ -157,6 +157,11 @@ def test_a_refusal_leaves_the_nonce_good(behind):
     answer = client.send(
         client.directory["newAccount"], {"onlyReturnExisting": True},
         nonce=nonce, headers={"X-Forwarded-For": "192.0.2.67"})
+    assert answer.problem == "badNonce", answer
+    # the one that came with that answer is good
+    answer = client.send(
+        client.directory["newAccount"], {"onlyReturnExisting": True},
+        headers={"X-Forwarded-For": "192.0.2.67"})
     assert answer.problem == "accountDoesNotExist", answer
 
 
@@ -210,6 +215,46 @@ def test_unsigned_requests_of_one_address(behind):
     assert 600 < int(answers[-1].header("Retry-After")) <= 720
     assert get("192.0.2.8").status == 200
     assert server.metrics()["certloop_unsigned_refused_total"] == 2
+
+
+@pytest.mark.parametrize("kind", ["acme", "ca"])
+def test_what_anybody_may_ask_counts_together(new_server, kind):
+    """Renewal information, CRL, OCSP, the CA's certificate: whatever listener
+    they are asked of."""
+    port = free_port()
+    server = new_server(
+        limits=LIMITS + 'unsigned_requests_per_address = "5/1h"',
+        acme_options=FORWARDED, extra=f"""
+listener public {{
+  kind = ca
+  address = "{LOCALHOST}:{port}"
+  {FORWARDED}
+}}""").start()
+    base = server.base if kind == "acme" else f"http://{LOCALHOST}:{port}"
+    http = server.web()
+
+    def ask(method, url, body=None, kind=None):
+        return http.request(method, url, body, {
+            "X-Forwarded-For": "192.0.2.9",
+            **({"Content-Type": kind} if kind else {})})
+    ari = f"{server.profile_url()}/renewal-info/aYhba4dGQEHhs3uEe6CuLN4ByNQ" \
+        ".AIdlQyE"
+    first = [ask("GET", ari),
+             ask("GET", f"{base}/ca/local/crl"),
+             ask("HEAD", f"{base}/ca/local/certificate"),
+             ask("GET", f"{base}/ca/local/ocsp/MAA"),
+             ask("POST", f"{base}/ca/local/ocsp", b"0",
+                 "application/ocsp-request")]
+    assert 429 not in [a.status for a in first], first
+    for method, url in [("GET", ari), ("GET", f"{base}/ca/local/crl"),
+                        ("GET", f"{base}/ca/local/certificate"),
+                        ("GET", f"{base}/ca/local/ocsp/MAA"),
+                        ("POST", f"{base}/ca/local/ocsp")]:
+        answer = ask(method, url, b"0" if method == "POST" else None,
+                     "application/ocsp-request")
+        assert (answer.status, answer.problem) == (429, "rateLimited"), url
+        assert 600 < int(answer.header("Retry-After")) <= 720
+    assert server.metrics()["certloop_unsigned_refused_total"] == 5
 
 
 def test_registration_over_ipv6_counts_by_48_bits(new_server):

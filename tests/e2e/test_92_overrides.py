@@ -2,10 +2,13 @@
 """Limits of a profile, and of one account."""
 
 import json
+import time
 
 import pytest
 
-from acme import Refused
+import fleet
+from acme import Client, Refused
+from servers import wait_for
 
 PROFILES = """
 profile default {
@@ -83,7 +86,7 @@ def test_an_account_has_limits_of_its_own(server):
          "window_seconds": 7200},
         {"name": "open_orders_per_account", "on": False, "max": 0,
          "window_seconds": None}]
-    server.stop()       # what is cached may be a minute old; counts go
+    server.stop()       # counts go
     server.start()
     passed, detail = most(client, 8)
     assert passed == 6 and "at most 6 in 2 h" in detail
@@ -115,6 +118,46 @@ def test_a_wrong_override_is_refused(server, words, says):
     rows = server.store.query("SELECT count(*) FROM accounts "
                               "WHERE limits <> ''")
     assert int(rows[0][0]) == 0
+
+
+def test_an_override_holds_on_every_replica_within_five_seconds(replicas):
+    """Each of them knows the account already, and counts for itself."""
+    members = replicas(limits="""
+        new_account_per_address = 0
+        new_order_per_account = "1/1h"
+        open_orders_per_account = 0""")
+    client = fleet.client_of(members)
+    client.register()
+    account = client.kid.rpartition("/")[2]
+    one_by_one = [Client(client.directory_url, key=client.key,
+                         http=fleet.Round([member])) for member in members]
+
+    def passes(one, n):
+        try:
+            one.order([f"n{n}.override.example.org"])
+            return True
+        except Refused as error:
+            assert error.problem == "rateLimited"
+            return False
+    for one in one_by_one:
+        one.kid = client.kid
+        assert passes(one, 1) and not passes(one, 2)
+
+    def everywhere(n, wanted):
+        """Whatever one replica says, within 5 s all do."""
+        began = time.monotonic()
+        for one in one_by_one:
+            wait_for(lambda one=one: passes(one, n) == wanted, 5,
+                     "a replica to hear of it")
+        assert time.monotonic() - began < 5
+    ctl(members[1], "set", account, "new_order_per_account", "2/1h")
+    everywhere(3, True)
+    for one in one_by_one:
+        assert not passes(one, 4)
+    ctl(members[2], "set", account, "new_order_per_account", "1000/1h")
+    everywhere(5, True)
+    ctl(members[0], "remove", account, "new_order_per_account")
+    everywhere(6, False)
 
 
 def test_an_account_without_an_override_has_none_to_remove(server):

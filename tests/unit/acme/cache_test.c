@@ -45,6 +45,25 @@ an_account_is_found_by_profile_and_id_until_it_is_old(void **state)
 }
 
 static void
+a_cleared_cache_knows_nobody_and_can_be_used(void **state)
+{
+	struct cache *c = cache_new(4);
+	EVP_PKEY *key = pki_generate_key(PKI_P256);
+
+	(void)state;
+	cache_clear(c);
+	put(c, key, "p", "one", 0);
+	put(c, key, "q", "two", 0);
+	cache_clear(c);
+	assert_int_equal(cache_size(c), 0);
+	assert_null(cache_get(c, STR("p"), STR("one"), 0));
+	put(c, key, "p", "one", 0);
+	assert_non_null(cache_get(c, STR("p"), STR("one"), 0));
+	EVP_PKEY_free(key);
+	cache_free(c);
+}
+
+static void
 a_full_cache_lets_the_oldest_go(void **state)
 {
 	static const char *const ids[] = { "a", "b", "c", "d", "e" };
@@ -72,6 +91,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 		    an_account_is_found_by_profile_and_id_until_it_is_old),
+		cmocka_unit_test(a_cleared_cache_knows_nobody_and_can_be_used),
 		cmocka_unit_test(a_full_cache_lets_the_oldest_go),
 	};
 
