@@ -8,6 +8,8 @@
 #include "base/when.h"
 #include "metrics/metrics.h"
 
+#define LATE (2 * 1000000) /* ns: a fifth of what a turn may take */
+
 TAILQ_HEAD(deferred_list, deferred);
 TAILQ_HEAD(hook_list, turn_hook);
 
@@ -48,6 +50,12 @@ note_turn(struct loop *l)
 	if (took > l->longest)
 		l->longest = took;
 	metrics_observe(HIST_loop_turn_cpu_seconds, (double)took / 1e9);
+}
+
+bool
+loop_is_late(const struct loop *l)
+{
+	return cpu_now() - l->used >= LATE;
 }
 
 static void

@@ -46,6 +46,13 @@ void loop_turn(struct loop *, enum loop_wait wait);
 int64_t loop_mono(struct loop *);
 int64_t loop_wall(struct loop *);
 
+/*
+ * Has this turn taken long already? What has much to do asks, does at least
+ * one thing, and leaves the rest to the next turn by loop_defer, so that
+ * nobody else waits for all of it.
+ */
+bool loop_is_late(const struct loop *);
+
 /* ---- deferred calls: run fn(arg) from the top of the loop, once. */
 enum deferred_state { DEFERRED_NONE, DEFERRED_QUEUED, DEFERRED_RUNNING };
 

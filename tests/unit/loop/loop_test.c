@@ -241,6 +241,38 @@ the_longest_turn_is_told_once(void **state)
 	assert_true(longest_turn() < 20000);
 }
 
+struct late {
+	struct loop *loop;
+	bool before, after;
+};
+
+static void
+be_late(void *arg)
+{
+	struct late *late = arg;
+	long msec = 3;
+
+	late->before = loop_is_late(late->loop);
+	burn(&msec);
+	late->after = loop_is_late(late->loop);
+}
+
+static void
+a_turn_knows_when_it_has_taken_long(void **state)
+{
+	struct late late = { .loop = *state };
+	struct deferred d;
+
+	deferred_init(&d, be_late, &late);
+	for (int i = 0; i < 2; i++) {
+		loop_turn(late.loop, LOOP_POLL); /* it ends, another begins */
+		loop_defer(late.loop, &d);
+		loop_turn(late.loop, LOOP_POLL);
+		assert_false(late.before);
+		assert_true(late.after);
+	}
+}
+
 static void
 sleep_a_while(void *arg)
 {
@@ -277,6 +309,7 @@ main(void)
 		T(ending_a_task_detaches_what_is_under_way),
 		T(a_task_may_live_in_its_own_arena),
 		T(the_longest_turn_is_told_once),
+		T(a_turn_knows_when_it_has_taken_long),
 		T(time_without_the_processor_is_not_counted),
 	};
 
