@@ -50,6 +50,12 @@ struct fetch_call {
 	char text[CURL_ERROR_SIZE]; /* what the library says is wrong */
 	size_t body_sent, header_len;
 	bool forbidden; /* the rule refused the socket */
+	struct opened {
+		int fd;
+		uint64_t inode; /* a number may be another's by now */
+	} opened[DNS_ADDRS_MAX];
+	size_t nopened;
+	unsigned tls_messages; /* that the peer has sent, of all kinds */
 
 	struct buf in;
 	struct fetch_result result;

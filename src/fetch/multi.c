@@ -1,19 +1,31 @@
 /* SPDX-License-Identifier: ISC */
-/* libcurl's multi interface on the loop: it says which sockets to watch. */
+/*
+ * libcurl's multi interface on the loop: it says which sockets to watch. Those
+ * that are ready are served one after the other, and when a turn has taken
+ * long the others wait for the next one: many peers that send much, or shake
+ * hands, must not keep all else waiting.
+ */
 #include "fetch/fetch_int.h"
 
 #include <stdlib.h>
+
+TAILQ_HEAD(watch_list, watch);
 
 struct multi {
 	struct loop *loop;
 	CURLM *curl;
 	struct timer timer;
+	struct watch_list ready;
+	struct deferred serve;
 };
 
 /* One socket of the library. */
 struct watch {
+	TAILQ_ENTRY(watch) entry; /* on multi->ready */
 	struct multi *multi;
 	struct event ev;
+	curl_socket_t fd;
+	int ready; /* CURL_CSELECT_*; 0: not on the list */
 	bool added;
 };
 
@@ -50,14 +62,35 @@ act(struct multi *m, curl_socket_t fd, int what)
 }
 
 static void
+serve_ready(void *arg)
+{
+	struct multi *m = arg;
+	struct watch *w;
+	int what;
+
+	while ((w = TAILQ_FIRST(&m->ready)) != NULL) {
+		TAILQ_REMOVE(&m->ready, w, entry);
+		what = w->ready;
+		w->ready = 0;
+		act(m, w->fd, what); /* w may be gone */
+		if (loop_is_late(m->loop)) {
+			loop_defer(m->loop, &m->serve);
+			return;
+		}
+	}
+}
+
+static void
 on_socket(evutil_socket_t fd, short what, void *arg)
 {
 	struct watch *w = arg;
 
-	/* w may be gone when the library returns */
-	act(w->multi, fd,
-	    ((what & EV_READ) != 0 ? CURL_CSELECT_IN : 0) |
-		((what & EV_WRITE) != 0 ? CURL_CSELECT_OUT : 0));
+	(void)fd;
+	if (w->ready == 0)
+		TAILQ_INSERT_TAIL(&w->multi->ready, w, entry);
+	w->ready |= ((what & EV_READ) != 0 ? CURL_CSELECT_IN : 0) |
+	    ((what & EV_WRITE) != 0 ? CURL_CSELECT_OUT : 0);
+	loop_defer(w->multi->loop, &w->multi->serve);
 }
 
 static void
@@ -90,6 +123,8 @@ set_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *at)
 	if (w != NULL && w->added)
 		event_del(&w->ev);
 	if (what == CURL_POLL_REMOVE) {
+		if (w != NULL && w->ready != 0)
+			TAILQ_REMOVE(&m->ready, w, entry);
 		free(w);
 		return 0;
 	}
@@ -97,6 +132,7 @@ set_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *at)
 		if ((w = calloc(1, sizeof(*w))) == NULL)
 			abort();
 		w->multi = m;
+		w->fd = fd;
 		(void)curl_multi_assign(m->curl, fd, w);
 	}
 	if ((what & CURL_POLL_IN) != 0)
@@ -125,7 +161,9 @@ multi_new(struct loop *loop, unsigned idle_max)
 		free(m);
 		return NULL;
 	}
+	TAILQ_INIT(&m->ready);
 	timer_init(&m->timer, loop, on_timer, m);
+	deferred_init(&m->serve, serve_ready, m);
 	curl_multi_setopt(m->curl, CURLMOPT_SOCKETFUNCTION, set_watch);
 	curl_multi_setopt(m->curl, CURLMOPT_SOCKETDATA, m);
 	curl_multi_setopt(m->curl, CURLMOPT_TIMERFUNCTION, set_timer);
@@ -142,6 +180,7 @@ multi_free(struct multi *m)
 		return;
 	curl_multi_cleanup(m->curl);
 	timer_stop(&m->timer);
+	loop_undefer(m->loop, &m->serve);
 	curl_global_cleanup();
 	free(m);
 }

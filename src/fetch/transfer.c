@@ -8,8 +8,20 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "base/when.h"
+
+enum {
+	/* records and messages: until the handshake is over; in all */
+	HANDSHAKE_MESSAGES_MAX = 256,
+	TLS_MESSAGES_MAX = 4096,
+	STRANGERS_MESSAGES_MAX = 768, /* with a rule, so of 48 KiB at most */
+	/* with an RSA key of 8192 bits */
+	HANDSHAKE_SIGNATURE_MAX = 1024 + 256,
+	/* the library reads a hundred times so much at once, if it comes */
+	STRANGERS_BUFFER = 1024,
+};
 
 void
 wipe_list(struct curl_slist *list)
@@ -37,20 +49,53 @@ get_addr(const struct sockaddr *sa)
 	return addr_from_bytes(NULL, 0);
 }
 
+static uint64_t
+get_inode(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 ? (uint64_t)st.st_ino : 0;
+}
+
+static void
+remember_socket(struct fetch_call *call, int fd)
+{
+	if (fd >= 0 && call->nopened < DNS_ADDRS_MAX)
+		call->opened[call->nopened++] = (struct opened){ .fd = fd,
+			.inode = get_inode(fd) };
+}
+
+/*
+ * Reset what is connected: whatever the library is at, it finds no more bytes.
+ * Those that came before a shutdown it would read to the end.
+ */
+static void
+cut_connection(const struct fetch_call *call)
+{
+	static const struct sockaddr none = { .sa_family = AF_UNSPEC };
+
+	for (size_t i = 0; i < call->nopened; i++)
+		if (get_inode(call->opened[i].fd) == call->opened[i].inode)
+			(void)connect(call->opened[i].fd, &none, sizeof(none));
+}
+
 /* The last gate: no socket but for an address that we resolved and judged. */
 static curl_socket_t
 open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
 {
 	struct fetch_call *call = arg;
 	struct addr addr = get_addr(&to->addr);
+	int fd;
 
 	if (purpose != CURLSOCKTYPE_IPCXN || !target_allows(call, addr)) {
 		call->forbidden = true;
 		return CURL_SOCKET_BAD;
 	}
 	call->result.peer = addr;
-	return socket(to->family, to->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
+	fd = socket(to->family, to->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
 	    to->protocol);
+	remember_socket(call, fd);
+	return fd;
 }
 
 /* Names are never looked up by the library: 0 lets a literal pass. */
@@ -72,6 +117,43 @@ on_handshake(CURL *easy, void *context, void *arg)
 	(void)context; /* OpenSSL's, not BoringSSL's: hands off */
 	call_set_phase(arg, FETCH_HANDSHAKE);
 	return CURLE_OK;
+}
+
+/* A handshake message of this type must not be as long as this. */
+static bool
+is_excessive(const uint8_t *p, size_t n)
+{
+	enum { SERVER_KEY_EXCHANGE = 12, CERTIFICATE_VERIFY = 15 };
+
+	return n > HANDSHAKE_SIGNATURE_MAX &&
+	    (p[0] == SERVER_KEY_EXCHANGE || p[0] == CERTIFICATE_VERIFY);
+}
+
+static unsigned
+messages_max(const struct fetch_call *call)
+{
+	if (call->result.phase < FETCH_ANSWER)
+		return HANDSHAKE_MESSAGES_MAX;
+	return call->rule != NULL ? STRANGERS_MESSAGES_MAX : TLS_MESSAGES_MAX;
+}
+
+/*
+ * What the TLS library is about to read: the header of each record, and each
+ * message. There are messages that it reads and forgets as long as they come
+ * (hello requests, updates of keys), all in one call, and such whose reading
+ * takes it long (signatures of giant keys).
+ */
+static int
+on_debug(CURL *easy, curl_infotype kind, char *p, size_t n, void *arg)
+{
+	struct fetch_call *call = arg;
+
+	(void)easy;
+	if (kind == CURLINFO_SSL_DATA_IN &&
+	    (++call->tls_messages > messages_max(call) ||
+		is_excessive((const uint8_t *)p, n)))
+		cut_connection(call);
+	return 0;
 }
 
 /* All is ready to send. */
@@ -170,6 +252,9 @@ set_tls(struct fetch_call *call)
 	bool verify = call->tls == FETCH_TLS_VERIFY;
 
 	curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	/* with finite fields the peer chooses how long we calculate */
+	curl_easy_setopt(c, CURLOPT_SSL_CIPHER_LIST, "DEFAULT:!kDHE:!PSK");
+	curl_easy_setopt(c, CURLOPT_SSL_EC_CURVES, "X25519:P-256:P-384:P-521");
 	curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, verify ? 1L : 0L);
 	curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, verify ? 2L : 0L);
 	/*
@@ -182,6 +267,9 @@ set_tls(struct fetch_call *call)
 		curl_easy_setopt(c, CURLOPT_CAINFO, NULL);
 	if (call->ca_pem.n > 0)
 		curl_easy_setopt(c, CURLOPT_CAINFO_BLOB, &blob);
+	curl_easy_setopt(c, CURLOPT_VERBOSE, 1L); /* calls on_debug */
+	curl_easy_setopt(c, CURLOPT_DEBUGFUNCTION, on_debug);
+	curl_easy_setopt(c, CURLOPT_DEBUGDATA, call);
 	curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, on_handshake);
 	curl_easy_setopt(c, CURLOPT_SSL_CTX_DATA, call);
 }
@@ -279,6 +367,7 @@ transfer_start(struct fetch_call *call, CURLM *multi)
 	if (call->rule != NULL) {
 		curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, 1L);
 		curl_easy_setopt(c, CURLOPT_FORBID_REUSE, 1L);
+		curl_easy_setopt(c, CURLOPT_BUFFERSIZE, (long)STRANGERS_BUFFER);
 	}
 	if (curl_multi_add_handle(multi, c) != CURLM_OK) {
 		call_finish(call, FETCH_BAD_REQUEST,
@@ -371,6 +460,9 @@ transfer_finish(struct fetch_call *call, CURLcode e)
 						  curl_easy_strerror(e);
 	enum fetch_error error;
 
+	/* the library takes a header that is cut for one that ends */
+	if (e == CURLE_OK && call->result.phase != FETCH_BODY)
+		e = CURLE_GOT_NOTHING;
 	if (e == CURLE_OK) {
 		take_answer(call);
 		call_finish(call, FETCH_OK, NULL);

@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/when.h"
 #include "fetch/fetch.h"
+#include "metrics/metrics.h"
 #include "peer.h"
 
 struct world {
@@ -696,6 +697,10 @@ what_is_not_http_is_broken(void **state)
 		"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
 		"HTTP/9 200\r\n\r\n", "" };
+	static const char *const cut[] = { "HTTP/1.1 200 OK\r\n",
+		"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\n",
+		"HTTP/1.1 200 OK\r\nX: y",
+		"HTTP/1.1 101 Switching Protocols\r\n\r\n" };
 	struct world *w = *state;
 
 	peer_set(w->peer, PEER_CUT);
@@ -710,6 +715,17 @@ what_is_not_http_is_broken(void **state)
 	}
 	peer_set(w->peer, PEER_CLOSE);
 	assert_int_equal(get(w, "127.0.0.1").error, FETCH_BROKEN);
+	/* the end of the connection is not the end of the header */
+	peer_set(w->peer, PEER_FINISH);
+	for (size_t i = 0; i < sizeof(cut) / sizeof(cut[0]); i++) {
+		struct fetch_result r;
+
+		peer_say(w->peer, str_from(cut[i]));
+		r = get(w, "127.0.0.1");
+		if (r.error != FETCH_BROKEN || r.phase != FETCH_ANSWER)
+			fail_msg("\"%s\" is %s", cut[i],
+			    fetch_error_name(r.error));
+	}
 }
 
 static void
@@ -821,6 +837,42 @@ a_handshake_that_hangs_ends(void **state)
 	assert_false(r.sent);
 }
 
+/* Microseconds of processor time of the longest turn since the last call. */
+static int64_t
+longest_turn(struct world *w)
+{
+	struct buf b = buf_new(w->arena, METRICS_TEXT_MAX);
+
+	metrics_write(&b);
+	return metrics_get(METRIC_loop_longest_turn_microseconds);
+}
+
+/*
+ * A client that shakes hands passes over "hello request": OpenSSL does so as
+ * long as they come, without returning. This is a second of its work.
+ */
+static void
+a_flood_in_the_handshake_is_cut(void **state)
+{
+	struct world *w = *state;
+	struct fetch_request rq = { .tls = FETCH_TLS_ANY };
+	struct buf b = buf_new(w->arena, 2 << 20);
+	struct fetch_result r;
+
+	while (b.len < 1 << 20)
+		buf_put(&b, "\x16\x03\x03\0\x04\0\0\0\0", 9);
+	peer_free(w->peer);
+	w->peer = peer_new(w->loop, "127.0.0.1", PEER_HTTP);
+	peer_set(w->peer, PEER_RUDE);
+	peer_say(w->peer, buf_view(&b));
+	rq.url = url(w, "https", "127.0.0.1");
+	(void)longest_turn(w);
+	r = send_it(w, &rq);
+	assert_int_equal(r.error, FETCH_NO_TLS);
+	assert_int_equal(r.phase, FETCH_HANDSHAKE);
+	assert_true(longest_turn(w) < 100000);
+}
+
 static void
 a_peer_without_tls_is_told_apart(void **state)
 {
@@ -925,6 +977,7 @@ main(void)
 		TEST_TLS(https_is_verified),
 		TEST_TLS(any_certificate_will_do_if_asked),
 		TEST_TLS(a_handshake_that_hangs_ends),
+		TEST_TLS(a_flood_in_the_handshake_is_cut),
 		TEST_TLS(a_peer_without_tls_is_told_apart),
 		TEST_TLS(cas_that_are_none_are_refused),
 		TEST(the_two_tls_libraries_do_not_meet),

@@ -126,6 +126,8 @@ go_on(struct peer_conn *c)
 		c->answering = false;
 		if (c->peer->mode == PEER_CUT)
 			reset(c);
+		else if (c->peer->mode == PEER_FINISH)
+			drop(c);
 	} else if (c->peer->mode == PEER_DRIP) {
 		timer_start(&c->drip, 20000);
 	} else {
@@ -208,7 +210,8 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 		drop(c);
 		return;
 	}
-	if (!c->answering && (n = request_len(c)) > 0)
+	n = c->peer->mode == PEER_RUDE ? c->n : request_len(c);
+	if (!c->answering && n > 0)
 		take_request(c, n);
 }
 

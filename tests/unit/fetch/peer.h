@@ -18,6 +18,8 @@ enum peer_mode {
 	PEER_HANG,      /* reads the request, says nothing */
 	PEER_CLOSE,     /* reads the request, closes */
 	PEER_CUT,       /* sends what it has to say, then resets */
+	PEER_FINISH,    /* the same, and closes */
+	PEER_RUDE,      /* does not wait for a request */
 	PEER_DRIP,      /* a byte each 20 ms */
 	PEER_MUTE,      /* does not even take part in the handshake */
 	PEER_CLOSE_2ND, /* closes at the second request of a connection */
