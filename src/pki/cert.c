@@ -17,13 +17,16 @@ static bool
 read_san(struct arena *a, CBS value, bool critical, struct pki_cert *out)
 {
 	const char *other;
+	size_t n;
 
 	if (!ext_read_san(a, value, &out->names, &other))
 		return false;
 	out->has_san = true;
 	out->san_critical = critical;
 	out->san_other = other != NULL;
+	n = out->names.ndns + out->names.nips;
 	pki_names_sort(&out->names);
+	out->san_repeats = out->names.ndns + out->names.nips < n;
 	return true;
 }
 

@@ -56,6 +56,7 @@ struct pki_cert {
 	unsigned bits;
 	struct pki_names names;                /* of subjectAltName, sorted */
 	bool has_san, san_critical, san_other; /* other: types not in names */
+	bool san_repeats; /* a name stands there more than once */
 	bool has_basic, ca;
 	int path_len; /* -1 if there is no bound */
 	bool has_key_usage;

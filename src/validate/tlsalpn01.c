@@ -128,7 +128,7 @@ is_only_name(const struct tlsalpn01 *t, const struct pki_cert *cert)
 {
 	const struct validate_request *rq = &t->check->rq;
 
-	if (!cert->has_san || cert->san_other ||
+	if (!cert->has_san || cert->san_other || cert->san_repeats ||
 	    cert->names.ndns + cert->names.nips != 1)
 		return false;
 	if (rq->addr.len > 0)

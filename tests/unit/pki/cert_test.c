@@ -445,6 +445,11 @@ what_others_write_is_understood(void **state)
 	assert_true(c.san_other && !c.san_critical);
 	assert_int_equal(c.names.ndns, 1);
 	assert_str(c.names.dns[0], "x.y");
+	assert_false(c.san_repeats);
+	must(with_ext(w, OID_TEXT_SAN, false,
+	    BYTES("\x30\x0a\x82\x03\x78\x2e\x79\x82\x03\x78\x2e\x79"), &c));
+	assert_int_equal(c.names.ndns, 1);
+	assert_true(c.san_repeats);
 	must(
 	    with_ext(w, OID_TEXT_SAN, true, BYTES("\x30\x03\x87\x01\x01"), &c));
 	assert_true(c.san_other && c.san_critical);
