@@ -325,6 +325,17 @@ attempt_is_running(const struct certloops *cl, struct str name)
 	return false;
 }
 
+unsigned
+attempt_count(const struct certloops *cl, struct str issuer)
+{
+	const struct attempt *t;
+	unsigned n = 0;
+
+	LIST_FOREACH(t, &cl->attempts, entry)
+		n += str_eq(t->issuer, issuer);
+	return n;
+}
+
 void
 attempt_start(struct certloops *cl, const struct store_result *r, unsigned stmt,
     size_t i)

@@ -16,8 +16,8 @@
 
 enum { POLL_SECONDS = 5, COUNT_SECONDS = 15 };
 
-/* Statements of a poll; the count is not in each. */
-enum { DUE, UNDELIVERED, COUNTED };
+/* Statements of a poll; the count is not in each, then comes what is due. */
+enum { UNDELIVERED, COUNTED };
 
 /* The series of the metric; stopped loops do not count. */
 static const char *const states[] = { "new", "valid", "failing" };
@@ -143,6 +143,32 @@ certloops_wake(struct certloops *cl)
 		timer_start(&cl->poll, 0);
 }
 
+/*
+ * What is due of an issuer, unless it could not be asked anyway: so a slow
+ * one holds up nobody else's loops, and one that rests is left alone.
+ */
+static void
+ask_due(struct certloops *cl, struct batch *b, struct str issuer)
+{
+	const struct issuer *signer = cl->options.find_issuer(cl->options
+								  .issuers,
+	    str_cstr(cl->polling.arena, issuer));
+	unsigned st;
+
+	if (signer != NULL && issuer_is_resting(signer))
+		return;
+	if (attempt_count(cl, issuer) >= LOOP_ATTEMPTS_MAX) {
+		cl->more = true;
+		return;
+	}
+	st = store_add(b, SQL_LOOPS_DUE);
+	store_str(b, cl->options.node);
+	store_str(b, issuer);
+	store_int(b, LOOP_CHUNK);
+	if (cl->ndue++ == 0)
+		cl->due = st;
+}
+
 static void
 on_poll(void *arg)
 {
@@ -157,9 +183,6 @@ on_poll(void *arg)
 	    loop_mono(cl->loop) - cl->counted >= COUNT_SECONDS * WHEN_SECOND;
 	task_init(&cl->polling);
 	b = store_new_batch(cl->store, &cl->polling, STR(""));
-	store_add(b, SQL_LOOPS_DUE);
-	store_str(b, cl->options.node);
-	store_int(b, LOOP_CHUNK);
 	store_add(b, SQL_LOOPS_UNDELIVERED);
 	store_str(b, cl->options.node);
 	store_int(b, 4 * LOOP_DELIVERIES_MAX);
@@ -167,6 +190,9 @@ on_poll(void *arg)
 		store_add(b, SQL_LOOPS_COUNT);
 		store_str(b, cl->options.node);
 	}
+	cl->ndue = 0;
+	for (size_t i = 0; i < cl->wanted.nissuers; i++)
+		ask_due(cl, b, cl->wanted.issuers[i]);
 	(void)store_send_batch(b, on_due, cl);
 }
 
@@ -186,26 +212,26 @@ end_poll(struct certloops *cl)
 
 /* Good for longer, and nobody wants it renewed? Then look tomorrow. */
 static bool
-is_fresh(const struct store_result *r, size_t i)
+is_fresh(const struct store_result *r, unsigned st, size_t i)
 {
-	return store_get_int(r, 0, i, LOOPS_DUE_VERSION) > 0 &&
-	    store_get_int(r, 0, i, LOOPS_DUE_STALE) == 0 &&
-	    store_get_int(r, 0, i, LOOPS_DUE_NOW) <
-	    store_get_int(r, 0, i, LOOPS_DUE_RENEW_AT);
+	return store_get_int(r, st, i, LOOPS_DUE_VERSION) > 0 &&
+	    store_get_int(r, st, i, LOOPS_DUE_STALE) == 0 &&
+	    store_get_int(r, st, i, LOOPS_DUE_NOW) <
+	    store_get_int(r, st, i, LOOPS_DUE_RENEW_AT);
 }
 
 static void
 add_look(struct certloops *cl, struct batch *b, const struct store_result *r,
-    size_t i)
+    unsigned st, size_t i)
 {
 	struct loop_schedule s = { 0 };
 
 	schedule_next(&s, LOOP_OBTAINED,
-	    store_get_int(r, 0, i, LOOPS_DUE_RENEW_AT),
-	    store_get_int(r, 0, i, LOOPS_DUE_NOW), certloops_draw(cl));
+	    store_get_int(r, st, i, LOOPS_DUE_RENEW_AT),
+	    store_get_int(r, st, i, LOOPS_DUE_NOW), certloops_draw(cl));
 	store_add(b, SQL_LOOP_LOOK);
-	store_str(b, store_get_str(r, 0, i, LOOPS_DUE_NAME));
-	store_int(b, store_get_int(r, 0, i, LOOPS_DUE_ATTEMPT));
+	store_str(b, store_get_str(r, st, i, LOOPS_DUE_NAME));
+	store_int(b, store_get_int(r, st, i, LOOPS_DUE_ATTEMPT));
 	store_int(b, s.next);
 }
 
@@ -252,12 +278,14 @@ set_gauges(struct certloops *cl, const struct store_result *r)
 
 /* If it is not under way already, and there is room. */
 static void
-try_loop(struct certloops *cl, const struct store_result *r, size_t i)
+try_loop(struct certloops *cl, const struct store_result *r, unsigned st,
+    size_t i)
 {
-	if (attempt_is_running(cl, store_get_str(r, 0, i, LOOPS_DUE_NAME)))
+	if (attempt_is_running(cl, store_get_str(r, st, i, LOOPS_DUE_NAME)))
 		return;
-	if (cl->nattempts < LOOP_ATTEMPTS_MAX)
-		attempt_start(cl, r, 0, i);
+	if (attempt_count(cl, store_get_str(r, st, i, LOOPS_DUE_ISSUER)) <
+	    LOOP_ATTEMPTS_MAX)
+		attempt_start(cl, r, st, i);
 	else
 		cl->more = true;
 }
@@ -272,6 +300,32 @@ try_delivery(struct certloops *cl, struct str name)
 		delivery_start(cl, name);
 	else
 		cl->more = true;
+}
+
+/*
+ * Try what is due by statement st, or look at it. Replicas begin anywhere, so
+ * that not all of them claim the same loops. Returns the batch of the looks.
+ */
+static struct batch *
+do_due(struct certloops *cl, struct batch *b, const struct store_result *r,
+    unsigned st)
+{
+	size_t n = store_nrows(r, st);
+	size_t first = (size_t)((uint64_t)n * certloops_draw(cl) >> 32);
+
+	for (size_t k = 0; k < n && !cl->stopped; k++) {
+		size_t i = (first + k) % n;
+
+		if (!is_fresh(r, st, i)) {
+			try_loop(cl, r, st, i);
+			continue;
+		}
+		if (b == NULL)
+			b = store_new_batch(cl->store, &cl->polling,
+			    store_get_str(r, st, i, LOOPS_DUE_NAME));
+		add_look(cl, b, r, st, i);
+	}
+	return b;
 }
 
 static enum step
@@ -293,16 +347,8 @@ on_due(void *arg, const struct store_result *r)
 	for (size_t i = 0; i < store_nrows(r, UNDELIVERED) && !cl->stopped; i++)
 		try_delivery(cl,
 		    store_get_str(r, UNDELIVERED, i, LOOPS_UNDELIVERED_LOOP));
-	for (size_t i = 0; i < store_nrows(r, DUE) && !cl->stopped; i++) {
-		if (!is_fresh(r, i)) {
-			try_loop(cl, r, i);
-			continue;
-		}
-		if (b == NULL)
-			b = store_new_batch(cl->store, &cl->polling,
-			    store_get_str(r, 0, i, LOOPS_DUE_NAME));
-		add_look(cl, b, r, i);
-	}
+	for (unsigned k = 0; k < cl->ndue; k++)
+		b = do_due(cl, b, r, cl->due + k);
 	if (b != NULL)
 		return store_send_batch(b, on_looked, cl);
 	end_poll(cl);

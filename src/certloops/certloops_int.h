@@ -13,7 +13,7 @@
 #include "pki/pki.h"
 
 enum {
-	LOOP_ATTEMPTS_MAX = 8,   /* under way in this process */
+	LOOP_ATTEMPTS_MAX = 8,   /* of each issuer, in this process */
 	LOOP_DELIVERIES_MAX = 4, /* the same */
 	LOOP_CHUNK = 50,         /* loops in one batch of a reconcile */
 	LOOP_NAME_MAX = 270,     /* "serve:" and a DNS name */
@@ -44,6 +44,8 @@ struct wanted_set {
 	struct arena *arena;
 	struct wanted *v; /* sorted by name */
 	size_t n;
+	struct str *issuers; /* of all of them */
+	size_t nissuers;
 };
 
 struct attempt;
@@ -98,13 +100,14 @@ struct certloops {
 	bool wake; /* poll again as soon as this poll is over */
 	bool more; /* is due, but too much is under way */
 	struct timer poll;
-	bool counting;   /* the poll under way counts, for the metrics */
-	int64_t counted; /* loop_mono of the newest count */
+	unsigned due, ndue; /* its statements of what is due */
+	bool counting;      /* the poll under way counts, for the metrics */
+	int64_t counted;    /* loop_mono of the newest count */
 	int64_t first_expiry;
 	/* attempt.c */
 	struct keymaker *keymaker;
 	LIST_HEAD(, attempt) attempts;
-	unsigned nattempts;
+	unsigned nattempts; /* of all issuers */
 	/* delivery.c */
 	struct deliver *deliver;
 	LIST_HEAD(, delivery) deliveries;
@@ -151,6 +154,8 @@ void served_stop(struct certloops *);
 void attempt_start(struct certloops *, const struct store_result *,
     unsigned stmt, size_t i);
 bool attempt_is_running(const struct certloops *, struct str name);
+/* Attempts of this issuer that are under way. */
+unsigned attempt_count(const struct certloops *, struct str issuer);
 void attempt_stop_all(struct certloops *);
 
 #endif

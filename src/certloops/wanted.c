@@ -181,6 +181,22 @@ compare(const void *a, const void *b)
 	return str_cmp(x->name, y->name);
 }
 
+/* There are few of them. */
+static void
+find_issuers(struct wanted_set *s, size_t most)
+{
+	s->issuers = arena_array(s->arena, struct str, most);
+	for (size_t i = 0; i < s->n; i++) {
+		size_t k = 0;
+
+		while (
+		    k < s->nissuers && !str_eq(s->issuers[k], s->v[i].issuer))
+			k++;
+		if (k == s->nissuers && k < most)
+			s->issuers[s->nissuers++] = s->v[i].issuer;
+	}
+}
+
 struct wanted_set
 wanted_make(const struct conf *c, const struct serve_hosts *hosts)
 {
@@ -192,6 +208,7 @@ wanted_make(const struct conf *c, const struct serve_hosts *hosts)
 	for (size_t i = 0; i < hosts->n; i++)
 		s.v[s.n++] = from_host(s.arena, c, hosts->v[i]);
 	qsort(s.v, s.n, sizeof(*s.v), compare);
+	find_issuers(&s, c->nissuers + 1);
 	return s;
 }
 

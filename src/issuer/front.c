@@ -211,6 +211,12 @@ issuer_check_rest(const struct issuer *issuer, struct arena *a)
 	return f->breaker != CLOSED ? resting_problem(f, a) : NULL;
 }
 
+bool
+issuer_is_resting(const struct issuer *issuer)
+{
+	return issuer->front->breaker != CLOSED;
+}
+
 const char *
 issuer_trouble(const struct issuer *issuer, struct arena *a)
 {

@@ -136,6 +136,9 @@ void issuer_test(struct issuer *, struct task *t, issuer_fn *fn, void *arg);
 /* Is its breaker open? Then the problem that says so; counted as a refusal. */
 const struct problem *issuer_check_rest(const struct issuer *, struct arena *);
 
+/* The same without a word and uncounted, for who could wait. */
+bool issuer_is_resting(const struct issuer *);
+
 /* A sentence about what is wrong with it now; NULL: nothing is known. */
 const char *issuer_trouble(const struct issuer *, struct arena *);
 

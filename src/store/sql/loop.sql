@@ -96,8 +96,9 @@ ORDER BY l.name LIMIT $4
 
 -- ---- an attempt
 
--- CROSS JOIN keeps SQLite at this order: what is due is little.
--- name: loops_due  args: node text, count int  cols: name, attempt, names, profile, issuer, key_type, keep_key, failures, version, stale, renew_at, has_key, now
+-- CROSS JOIN keeps SQLite at this order: what is due is little. By issuer, as
+-- one that is slow must not keep the others from being asked.
+-- name: loops_due  args: node text, issuer text, count int  cols: name, attempt, names, profile, issuer, key_type, keep_key, failures, version, stale, renew_at, has_key, now
 SELECT l.name, l.attempt, l.names, l.profile, l.issuer, l.key_type, l.keep_key,
     l.failures, l.version,
     CASE WHEN c.status = 'revoked' THEN 1 ELSE l.stale END AS stale,
@@ -105,9 +106,10 @@ SELECT l.name, l.attempt, l.names, l.profile, l.issuer, l.key_type, l.keep_key,
     now_us() AS now
 FROM loops l CROSS JOIN loop_nodes n
     LEFT JOIN certificates c ON c.id = l.certificate
-WHERE n.loop = l.name AND n.node = $1 AND l.state <> 'stopped' AND l.next_attempt <= now_us()
+WHERE n.loop = l.name AND n.node = $1 AND l.issuer = $2
+    AND l.state <> 'stopped' AND l.next_attempt <= now_us()
     AND (l.lease_until IS NULL OR l.lease_until <= now_us())
-ORDER BY l.next_attempt LIMIT $2
+ORDER BY l.next_attempt LIMIT $3
 
 -- The daily look found nothing to do.
 -- name: loop_look  args: name text, attempt int, next_attempt time

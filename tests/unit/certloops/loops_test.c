@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/when.h"
 #include "certloops/certloops.h"
 #include "certloops/schedule.h"
@@ -23,9 +24,12 @@ struct fx {
 	struct loop *loop;
 	struct store *store;
 	struct issuer *local;
+	struct issuer slow; /* the other one that loops may name */
+	unsigned asked_slow;
 	struct seal_ring *ring;
 	struct certloops *cl;
 	enum how how;
+	const char *name; /* of the row that is looked at */
 	unsigned asked;
 	struct task task;
 	bool done;
@@ -100,13 +104,50 @@ scripted_sign(struct issuer *issuer, struct task *t,
 static const struct issuer_ops scripted = { .type = "scripted",
 	.sign = scripted_sign };
 
+/* ---- another one, which does not answer, or as one that is absent */
+
+static void
+say_absent(void *arg)
+{
+	struct refusal *r = arg;
+
+	op_done(&r->op);
+	r->fn(r->arg,
+	    &(struct issuer_result){ .problem = problem_cause(r->t->arena,
+					 PROBLEM_UNAVAILABLE,
+					 "nobody is there"),
+		.class = ISSUER_NETWORK });
+}
+
+static void
+slow_sign(struct issuer *issuer, struct task *t,
+    const struct issuer_request *rq, issuer_fn *fn, void *arg)
+{
+	struct fx *fx = (struct fx *)(void *)((char *)issuer -
+	    offsetof(struct fx, slow));
+	struct refusal *r = arena_new(t->arena, struct refusal);
+
+	(void)rq;
+	fx->asked_slow++;
+	r->op.detach = detach_refusal;
+	r->fx = fx;
+	r->t = t;
+	r->fn = fn;
+	r->arg = arg;
+	deferred_init(&r->answer, say_absent, r);
+	task_wait(t, &r->op);
+	if (fx->how == FAIL)
+		loop_defer(fx->loop, &r->answer);
+}
+
+static const struct issuer_ops slow_ops = { .type = "slow", .sign = slow_sign };
+
 static struct issuer *
 find_issuer(void *arg, const char *name)
 {
 	struct fx *fx = arg;
 
-	(void)name;
-	return &fx->issuer;
+	return strcmp(name, "slow") == 0 ? &fx->slow : &fx->issuer;
 }
 
 /* ---- the fixture */
@@ -154,6 +195,7 @@ setup(void **state)
 
 	log_set(&(struct log_options){ .level = LOG_ERROR });
 	fx->a = arena_create();
+	fx->name = "web";
 	strcpy(fx->dir, "/tmp/certloops-test-XXXXXX");
 	assert_non_null(mkdtemp(fx->dir));
 	o.url = str_printf(fx->a, "sqlite:%s/test.db", fx->dir).p;
@@ -164,6 +206,8 @@ setup(void **state)
 	make_local(fx);
 	issuer_init(&fx->issuer, &scripted, "local", fx->loop,
 	    &(struct issuer_bounds){ 0 });
+	issuer_init(&fx->slow, &slow_ops, "slow", fx->loop,
+	    &(struct issuer_bounds){ .failures_max = 3, .rest = WHEN_HOUR });
 	fx->ring = seal_ring_new();
 	seal_key_init(&key);
 	(void)seal_ring_add(fx->ring, &key);
@@ -179,6 +223,7 @@ teardown(void **state)
 
 	certloops_free(fx->cl);
 	store_free(fx->store);
+	issuer_release(&fx->slow);
 	issuer_free(fx->local);
 	issuer_release(&fx->issuer);
 	seal_ring_free(fx->ring);
@@ -259,7 +304,7 @@ look(struct fx *fx)
 	task_init(&fx->task);
 	b = store_new_batch(fx->store, &fx->task, STR(""));
 	store_add(b, SQL_LOOP_GET);
-	store_str(b, STR("web"));
+	store_str(b, str_from(fx->name));
 	(void)store_send_batch(b, on_row, fx);
 	while (!fx->done)
 		loop_turn(fx->loop, LOOP_WAIT);
@@ -447,6 +492,63 @@ what_is_not_wanted_any_more_stops_and_keeps_its_row(void **state)
 	assert_quiet(fx); /* the back-off holds */
 }
 
+/* Many loops of the slow issuer, all due before that of the other one. */
+static const struct conf *
+many_slow(struct fx *fx, unsigned n)
+{
+	struct buf b = buf_new(fx->a, 1 << 16);
+
+	buf_printf(&b,
+	    "profile default { issuer = local open = yes }\n"
+	    "issuer local { type = local }\n"
+	    "issuer slow { type = vault address = \"http://127.0.0.1:1\" "
+	    "token_file = \"/dev/null\" role = x }\n");
+	for (unsigned i = 0; i < n; i++)
+		buf_printf(&b,
+		    "loop a%03u { names = { a%u.example.org } "
+		    "issuer = slow folder = \"%s/a%u\" }\n",
+		    i, i, fx->dir, i);
+	buf_printf(&b, WEB "\n", in(fx, "web"), "issuer = local");
+	return config(fx, str_cstr(fx->a, buf_view(&b)));
+}
+
+static void
+a_slow_issuer_holds_up_nobody_elses_loops(void **state)
+{
+	struct fx *fx = *state;
+
+	fx->how = SIGN;
+	begin(fx, many_slow(fx, 120));
+	do
+		look(fx);
+	while (fx->version < 1);
+	while (fx->asked_slow < 8)
+		loop_turn(fx->loop, LOOP_WAIT);
+	assert_quiet(fx);
+	assert_int_equal(fx->asked_slow, 8); /* and no more at a time */
+}
+
+static void
+an_issuer_that_rests_is_left_alone(void **state)
+{
+	struct fx *fx = *state;
+	unsigned asked;
+
+	fx->how = FAIL;
+	begin(fx, many_slow(fx, 60));
+	while (!issuer_is_resting(&fx->slow))
+		loop_turn(fx->loop, LOOP_WAIT);
+	assert_quiet(fx);
+	asked = fx->asked_slow;
+	assert_in_range(asked, 3, 16);
+	assert_quiet(fx);
+	assert_int_equal(fx->asked_slow, asked);
+	fx->name = "a059"; /* it was not tried, so it did not fail */
+	look(fx);
+	assert_int_equal(fx->attempt, 0);
+	assert_int_equal(fx->failures, 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -459,6 +561,8 @@ main(void)
 		TEST(a_change_of_the_names_takes_the_fence_from_an_attempt),
 		TEST(another_process_goes_on_where_the_first_one_was),
 		TEST(what_is_not_wanted_any_more_stops_and_keeps_its_row),
+		TEST(a_slow_issuer_holds_up_nobody_elses_loops),
+		TEST(an_issuer_that_rests_is_left_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -273,7 +273,7 @@ CREATE TABLE loops (
 	updated BIGINT NOT NULL,
 	CHECK (version = 0 OR (certificate IS NOT NULL AND key IS NOT NULL))
 );
-CREATE INDEX loops_next ON loops (next_attempt) WHERE state <> 'stopped';
+CREATE INDEX loops_next ON loops (issuer, next_attempt) WHERE state <> 'stopped';
 
 -- Which nodes want a loop, and what lies there. Written: at each round of a
 -- node, and by each delivery.
