@@ -2,6 +2,7 @@
 """Certificates from Vault, by a scripted peer that can hang, die and lie:
 what the client hears, what becomes of the order, and what is left at Vault."""
 
+import datetime
 import json
 import os
 import secrets
@@ -13,6 +14,7 @@ import time
 import urllib.request
 
 import pytest
+from cryptography import x509 as cx509
 
 import clients
 import fleet
@@ -124,6 +126,39 @@ def test_dates_are_vaults_own(world):
     assert response.status == 400, response
     assert response.problem == "malformed"
     assert "notAfter" in response.json["detail"]
+
+
+def test_dates_are_not_lost_when_vault_takes_over_a_profile(world, engine):
+    """Ordered while the issuer was local, finalized when it is Vault."""
+    w = world(engine).start()
+    client = w.server.client(profile="here")
+    client.register()
+    names = fresh()
+    end = datetime.datetime.utcnow() + datetime.timedelta(days=3)
+    order = client.order(names, notAfter=end.isoformat()[:19] + "Z")
+    w.server.profiles = PROFILES.replace("issuer = local", "issuer = vault")
+    w.rewrite()
+    assert w.server.ctl("reload").returncode == 0
+    csr = {"csr": b64(x509.make_csr(names, KEY))}
+    response = client.send(order["finalize"], csr)
+    assert (response.status, response.problem) == (403, "orderNotReady")
+    assert "notAfter" in response.json["detail"]
+    assert w.signs() == []
+    w.server.profiles = PROFILES
+    w.rewrite()
+    assert w.server.ctl("reload").returncode == 0
+    assert client.post(order["finalize"], csr).json["status"] == "valid"
+
+
+def test_a_csr_that_wants_must_staple_never_reaches_vault(world):
+    w = world().start()
+    names = fresh()
+    order = w.client.order(names)
+    staple = cx509.TLSFeature([cx509.TLSFeatureType.status_request])
+    response = w.finalize(order, x509.make_csr(
+        names, KEY, extensions=[(staple, False)]))
+    assert (response.status, response.problem) == (400, "badCSR")
+    assert w.signs() == []
 
 
 def test_a_revocation_reaches_vault(world, engine):
