@@ -32,7 +32,7 @@ enum validate_type {
 
 enum {
 	VALIDATE_RUNNING_MAX = 64,   /* queries of one type on the wire */
-	VALIDATE_WAITING_MAX = 1000, /* validations of one type besides */
+	VALIDATE_WAITING_MAX = 4000, /* validations of one type besides */
 	VALIDATE_SHARE = 4, /* one owner has this part of both at most */
 	VALIDATE_REDIRECTS_MAX = 10,
 	VALIDATE_BODY_MAX = 16384,
