@@ -90,15 +90,19 @@ esac
 
 
 def test_apache_binds_its_account_and_renews(site, name, tmp_path):
+    """And changes its contact in between."""
     key = site.new_eab_key()
     apache = Apache(site, [name], profile="bound", eab=key)
     apache.lines = ["MDRenewWindow 1000d"]
     with site.counts(accounts=1), apache:
+        apache.email = "new@example.org"
+        apache.configure()
         apache.reload()
         first = apache.wait_served(tmp_path)
         apache.reload()
         second = apache.wait_served(tmp_path, but=first)
     assert is_bound(site, key, second)
+    assert site.account(second)["contacts"] == ["mailto:new@example.org"]
     first, second = site.certificate(first), site.certificate(second)
     assert first["account"] == second["account"]
     assert first["serial"] != second["serial"]

@@ -233,9 +233,12 @@ def test_the_life_of_acme_tiny(site, tmp_path):
     """It knows nothing but to get certificates, again and again."""
     life = Life(site, tmp_path, "default")
 
-    def issue():
-        return life.run.run_acme_tiny([life.name], site.www)
+    def issue(*words):
+        return life.run.run_acme_tiny([life.name], site.www, *words)
     life.gets_two(issue, issue)
+    assert life.account()["contacts"] == []
+    life.gets(lambda: issue("--contact", "mailto:new@example.org"))
+    assert life.account()["contacts"] == ["mailto:new@example.org"]
 
 
 def test_lego_needs_a_binding_where_one_is_required(site, tmp_path):

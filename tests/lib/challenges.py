@@ -6,6 +6,7 @@ Names and keys are looked up in folders for each query, so that the hooks of
 ACME clients, which are processes of their own, can put them there.
 """
 
+import contextlib
 import datetime
 import hashlib
 import http.server
@@ -34,6 +35,14 @@ def key_authorization(client, token):
 def txt_value(key_authorization):
     """RFC 8555 section 8.4."""
     return jose.b64(hashlib.sha256(key_authorization.encode()).digest())
+
+
+def end(s):
+    """Close a socket that a thread waits on: until that wakes up, a closed
+    one would still hold its port."""
+    with contextlib.suppress(OSError):
+        s.shutdown(socket.SHUT_RDWR)
+    s.close()
 
 
 # ---- DNS
@@ -145,6 +154,8 @@ class Dns:
                 data, peer = self.udp.recvfrom(4096)
             except OSError:
                 return
+            if not data:        # that was end()
+                return
             packed = self.answer(data)
             if packed:
                 self.udp.sendto(packed, peer)
@@ -175,8 +186,8 @@ class Dns:
                 pass
 
     def close(self):
-        for s in (self.udp, self.tcp):
-            s.close()
+        end(self.udp)
+        end(self.tcp)
 
 
 # ---- HTTP
@@ -349,7 +360,7 @@ class Alpn:
                 pass
 
     def close(self):
-        self.socket.close()
+        end(self.socket)
 
 
 def reverse_name(address):

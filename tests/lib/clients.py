@@ -134,7 +134,7 @@ class Run:
         self.run_dehydrated("--cron", *words, **settings)
         return self.folder / "certs" / names[0] / "fullchain.pem"
 
-    def run_acme_tiny(self, names, challenges):
+    def run_acme_tiny(self, names, challenges, *words):
         account = self.folder / "account.pem"
         if not account.exists():
             account.write_bytes(jose.RsaKey().pem())
@@ -145,7 +145,8 @@ class Run:
         pem = self.call(
             "acme-tiny", "--quiet", "--disable-check", "--account-key",
             account, "--csr", request, "--acme-dir", challenges,
-            "--directory-url", self.directory, SSL_CERT_FILE=str(self.root))
+            "--directory-url", self.directory, *words,
+            SSL_CERT_FILE=str(self.root))
         chain = self.folder / "chain.pem"
         chain.write_text(pem)
         return chain

@@ -149,10 +149,11 @@ class Caddy(WebServer):
 class Apache(WebServer):
     """What mod_md got is in use after a graceful restart: see reload().
 
-    lines: more of its configuration."""
+    lines: more of its configuration; email: the contact."""
 
     MODULES = ("mpm_event", "authz_core", "socache_shmcb", "ssl", "md")
     lines = ()
+    email = "apache@example.org"
 
     def configure(self):
         site, folder = self.site, self.folder
@@ -177,7 +178,7 @@ MDStoreDir {folder}/md
 MDCertificateAuthority {self.directory}
 MDCACertificateFile {self.root}
 MDCertificateAgreement accepted
-MDContactEmail apache@example.org
+MDContactEmail {self.email}
 MDCAChallenges {self.kind}
 MDPortMap 80:{site.http_port} 443:{site.tls_port}
 MDCheckInterval 1s
