@@ -87,7 +87,10 @@ apply(struct daemon *d, struct arena *holder, const struct conf *next,
 		    &(struct jobs_intervals){
 			.recovery = next->recovery_interval,
 			.gc = next->gc_interval,
-			.limits = next->limits.sweep_interval });
+			.limits = next->limits.sweep_interval,
+			.keep = { .orders = next->order_retention,
+			    .certificates = next->certificate_retention,
+			    .audit = next->audit_retention } });
 	log_set(&(struct log_options){ .level = (enum log_level)next->log_level,
 	    .format = (enum log_format)next->log_format,
 	    .sink = (enum log_sink)next->log_sink,

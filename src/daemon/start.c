@@ -339,7 +339,10 @@ go(struct daemon *d)
 	d->jobs = jobs_start(d->loop, d->store, d->acme,
 	    &(struct jobs_intervals){ .recovery = d->conf->recovery_interval,
 		.gc = d->conf->gc_interval,
-		.limits = d->conf->limits.sweep_interval });
+		.limits = d->conf->limits.sweep_interval,
+		.keep = { .orders = d->conf->order_retention,
+		    .certificates = d->conf->certificate_retention,
+		    .audit = d->conf->audit_retention } });
 	publish_start(d);
 	d->ready = true;
 	loops_start(d);

@@ -1,63 +1,85 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The sweeps: expired authorizations, open orders that ran out of time, nonces
- * that the store redeemed and that nobody can bring again; and, apart from
- * these, what the limits in the store do not count any more. Each sweep is a
- * batch of one bounded statement, so one that fails does not hinder the
- * others; one that found its fill runs again at once, up to a bound.
+ * The sweeps: what the limits in the store do not count any more and nonces
+ * that nobody can bring again; expired authorizations and open orders that ran
+ * out of time; and rows that are past what the configuration retains.
+ *
+ * They go one after the other, so one that fails does not hinder the next.
+ * Each is a row of batches of one bounded statement, with a pause after each
+ * batch of three times what it took: however much is due, requests have most
+ * of the store's time. A sweep that found its fill goes on, up to a bound.
  */
 #include "jobs/gc.h"
 
 #include <stdlib.h>
 
 #include "base/problem.h"
+#include "base/when.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
 
 enum {
-	SWEEPS_MAX = 3,     /* of one kind */
-	SWEEP_ROWS = 500,   /* of one statement */
-	SMALL_ROWS = 5000,  /* small ones, and many: one a request */
-	SWEEP_ROUNDS = 200, /* of one run */
+	SWEEP_ROWS = 100,    /* of one statement */
+	SMALL_ROWS = 1000,   /* small ones, and many: one a request */
+	SWEEP_ROUNDS = 1000, /* of one sweep in a run */
+	REST = 3,            /* times what a batch took, until the next */
 };
 
-struct sweep_def {
+static const int64_t REST_MAX = 2 * WHEN_SECOND;
+
+/* What a sweep's statement takes, behind the number of rows. */
+enum sweep_needs {
+	NEEDS_NOTHING,
+	NEEDS_ERROR,  /* a problem document */
+	NEEDS_ORDERS, /* how long they are retained; if for ever, no sweep */
+	NEEDS_CERTIFICATES,
+	NEEDS_AUDIT,
+};
+
+struct sweep {
 	const char *name; /* label of the metric; NULL: no more of them */
 	enum sql sql;
-	unsigned max;    /* rows of one statement */
-	bool says_error; /* the statement takes a problem document */
+	unsigned max; /* rows of one statement */
+	enum sweep_needs needs;
 };
 
 static const struct gc_def {
 	const char *lease;
-	struct sweep_def sweeps[SWEEPS_MAX + 1];
+	struct sweep sweeps[8];
 } kinds[GC_KINDS] = {
 	[GC_EXPIRED] = { "gc",
-	    { { "authorizations", SQL_GC_AUTHORIZATIONS, SWEEP_ROWS, false },
-		{ "orders", SQL_GC_ORDERS, SWEEP_ROWS, true },
-		{ "nonces", SQL_GC_NONCES, SMALL_ROWS, false } } },
+	    { { "nonces", SQL_GC_NONCES, SMALL_ROWS, NEEDS_NOTHING },
+		{ "authorizations", SQL_GC_AUTHORIZATIONS, SWEEP_ROWS,
+		    NEEDS_NOTHING },
+		{ "orders", SQL_GC_ORDERS, SWEEP_ROWS, NEEDS_ERROR },
+		{ "old_authorizations", SQL_GC_OLD_AUTHORIZATIONS, SWEEP_ROWS,
+		    NEEDS_ORDERS },
+		{ "old_orders", SQL_GC_OLD_ORDERS, SWEEP_ROWS, NEEDS_ORDERS },
+		{ "old_certificates", SQL_GC_OLD_CERTIFICATES, SWEEP_ROWS,
+		    NEEDS_CERTIFICATES },
+		{ "old_audit", SQL_GC_OLD_AUDIT, SMALL_ROWS, NEEDS_AUDIT } } },
 	[GC_LIMITS] = { "gc limits",
-	    { { "limit_stamps", SQL_GC_LIMIT_STAMPS, SMALL_ROWS, false },
-		{ "limit_heads", SQL_GC_LIMIT_HEADS, SMALL_ROWS, false } } },
-};
-
-struct sweep {
-	struct gc *gc;
-	struct sweep_def def;
-	unsigned rounds;
-	uint64_t rows;
+	    { { "limit_stamps", SQL_GC_LIMIT_STAMPS, SMALL_ROWS,
+		  NEEDS_NOTHING },
+		{ "limit_heads", SQL_GC_LIMIT_HEADS, SMALL_ROWS,
+		    NEEDS_NOTHING } } },
 };
 
 struct gc {
+	struct loop *loop;
 	struct store *store;
 	struct sched_job *job;
+	struct gc_retention keep;
+	struct timer rest;
 	struct task task;
-	bool running;
-	unsigned left; /* sweeps under way */
-	unsigned nsweeps;
-	struct sweep sweeps[SWEEPS_MAX];
+	bool in_flight;
+	const struct sweep *first, *now; /* of the kind; under way */
+	unsigned rounds;                 /* of the one under way */
+	uint64_t rows;
+	int64_t sent; /* its last batch, loop_mono */
 };
 
+static void next_sweep(struct gc *);
 static enum step on_swept(void *, const struct store_result *);
 
 static struct str
@@ -68,55 +90,133 @@ expired_problem(struct arena *a)
 		"the order was not finalized before it expired"));
 }
 
-static void
-send_sweep(struct sweep *s)
+/* usec; 0: for ever, and for what is not retained by the clock. */
+static int64_t
+retention(const struct gc *gc, const struct sweep *s)
 {
-	struct gc *gc = s->gc;
-	struct batch *b = store_new_batch(gc->store, &gc->task,
-	    str_from(s->def.name));
+	switch (s->needs) {
+	case NEEDS_ORDERS:
+		return gc->keep.orders;
+	case NEEDS_CERTIFICATES:
+		return gc->keep.certificates;
+	case NEEDS_AUDIT:
+		return gc->keep.audit;
+	case NEEDS_NOTHING:
+	case NEEDS_ERROR:
+		break;
+	}
+	return 0;
+}
 
-	store_add(b, s->def.sql);
-	store_int(b, s->def.max);
-	if (s->def.says_error)
+static bool
+is_off(const struct gc *gc, const struct sweep *s)
+{
+	return s->needs >= NEEDS_ORDERS && retention(gc, s) == 0;
+}
+
+/* ---- a sweep */
+
+static void
+send_batch(void *arg)
+{
+	struct gc *gc = arg;
+	const struct sweep *s = gc->now;
+	struct batch *b;
+
+	task_init(&gc->task);
+	b = store_new_batch(gc->store, &gc->task, str_from(s->name));
+	/* before the certificate: no order is left that leads nowhere */
+	if (s->needs == NEEDS_CERTIFICATES) {
+		store_add(b, SQL_GC_CERTIFIED_ORDERS);
+		store_int(b, s->max);
+		store_int(b, retention(gc, s));
+	}
+	store_add(b, s->sql);
+	store_int(b, s->max);
+	if (s->needs == NEEDS_ERROR)
 		store_str(b, expired_problem(gc->task.arena));
-	(void)store_send_batch(b, on_swept, s);
+	else if (s->needs != NEEDS_NOTHING)
+		store_int(b, retention(gc, s));
+	gc->in_flight = true;
+	gc->sent = loop_mono(gc->loop);
+	(void)store_send_batch(b, on_swept, gc);
 }
 
 static void
-end_sweep(struct sweep *s)
+begin_sweep(struct gc *gc)
 {
-	struct gc *gc = s->gc;
-
-	if (s->rows > 0)
-		log_info("swept", LOG_TEXT("sweep", s->def.name),
-		    LOG_INT("rows", s->rows));
-	if (--gc->left > 0)
+	while (gc->now->name != NULL && is_off(gc, gc->now))
+		gc->now++;
+	gc->rounds = 0;
+	gc->rows = 0;
+	if (gc->now->name != NULL) {
+		send_batch(gc);
 		return;
-	gc->running = false;
-	task_end(&gc->task);
+	}
 	sched_done(gc->job);
+}
+
+static void
+next_sweep(struct gc *gc)
+{
+	if (gc->rows > 0)
+		log_info("swept", LOG_TEXT("sweep", gc->now->name),
+		    LOG_INT("rows", gc->rows));
+	gc->now++;
+	begin_sweep(gc);
+}
+
+static void
+tell_failure(const struct gc *gc, const struct store_result *r)
+{
+	metrics_add(METRIC_gc_failures, 1);
+	log_warn("while sweeping", LOG_TEXT("sweep", gc->now->name),
+	    LOG_TEXT("cause",
+		r->problem != NULL ? r->problem->cause : "conflict"));
+}
+
+/* Rows of the sweep itself; those of the orders before it count apart. */
+static size_t
+count_rows(struct gc *gc, const struct store_result *r)
+{
+	unsigned at = 0;
+	size_t n;
+
+	if (gc->now->needs == NEEDS_CERTIFICATES)
+		metrics_child_add(metrics_child(FAMILY_gc_rows, "old_orders"),
+		    store_nrows(r, at++));
+	n = store_nrows(r, at);
+	gc->rows += n;
+	metrics_child_add(metrics_child(FAMILY_gc_rows, gc->now->name), n);
+	metrics_add(METRIC_gc_batches, 1);
+	return n;
+}
+
+static int64_t
+rest_after(const struct gc *gc)
+{
+	int64_t rest = (loop_mono(gc->loop) - gc->sent) * REST;
+
+	return rest < REST_MAX ? rest : REST_MAX;
 }
 
 static enum step
 on_swept(void *arg, const struct store_result *r)
 {
-	struct sweep *s = arg;
-	size_t n;
+	struct gc *gc = arg;
+	bool more = false;
 
-	if (r->status != STORE_OK) {
-		metrics_add(METRIC_gc_failures, 1);
-		log_warn("while sweeping", LOG_TEXT("sweep", s->def.name),
-		    LOG_TEXT("cause", store_cause(r)));
-		end_sweep(s);
-		return STEP_DONE;
-	}
-	n = store_nrows(r, 0);
-	s->rows += n;
-	metrics_child_add(metrics_child(FAMILY_gc_rows, s->def.name), n);
-	if (n == s->def.max && ++s->rounds < SWEEP_ROUNDS)
-		send_sweep(s);
+	if (r->status != STORE_OK)
+		tell_failure(gc, r);
 	else
-		end_sweep(s);
+		more = count_rows(gc, r) == gc->now->max &&
+		    ++gc->rounds < SWEEP_ROUNDS;
+	gc->in_flight = false;
+	task_end(&gc->task);
+	if (more)
+		timer_start(&gc->rest, rest_after(gc));
+	else
+		next_sweep(gc);
 	return STEP_DONE;
 }
 
@@ -127,36 +227,28 @@ run(void *arg, struct sched_job *job)
 
 	(void)job;
 	metrics_add(METRIC_gc_runs, 1);
-	gc->running = true;
-	task_init(&gc->task);
-	gc->left = gc->nsweeps;
-	for (unsigned i = 0; i < gc->nsweeps; i++) {
-		gc->sweeps[i].rounds = 0;
-		gc->sweeps[i].rows = 0;
-		send_sweep(&gc->sweeps[i]);
-	}
+	gc->now = gc->first;
+	begin_sweep(gc);
 }
 
-static void
-add_sweep(struct gc *gc, const struct sweep_def *def)
-{
-	gc->sweeps[gc->nsweeps++] = (struct sweep){ .gc = gc, .def = *def };
-	/* the series is there before the first run */
-	metrics_child_add(metrics_child(FAMILY_gc_rows, def->name), 0);
-}
+/* ---- life */
 
 struct gc *
 gc_start(struct loop *l, struct store *st, enum gc_kind kind, struct str holder,
-    int64_t interval)
+    int64_t interval, const struct gc_retention *keep)
 {
 	struct gc *gc = calloc(1, sizeof(*gc));
-	const struct sweep_def *def;
 
 	if (gc == NULL)
 		abort();
+	gc->loop = l;
 	gc->store = st;
-	for (def = kinds[kind].sweeps; def->name != NULL; def++)
-		add_sweep(gc, def);
+	gc->keep = *keep;
+	gc->first = kinds[kind].sweeps;
+	timer_init(&gc->rest, l, send_batch, gc);
+	/* the series are there before the first run */
+	for (const struct sweep *s = gc->first; s->name != NULL; s++)
+		metrics_child_add(metrics_child(FAMILY_gc_rows, s->name), 0);
 	gc->job = sched_start(l, st,
 	    &(struct sched_options){ .name = kinds[kind].lease,
 		.holder = holder,
@@ -167,8 +259,9 @@ gc_start(struct loop *l, struct store *st, enum gc_kind kind, struct str holder,
 }
 
 void
-gc_set_interval(struct gc *gc, int64_t interval)
+gc_set(struct gc *gc, int64_t interval, const struct gc_retention *keep)
 {
+	gc->keep = *keep;
 	sched_set_interval(gc->job, interval);
 }
 
@@ -183,8 +276,9 @@ gc_stop(struct gc *gc)
 {
 	if (gc == NULL)
 		return;
-	if (gc->running)
+	if (gc->in_flight)
 		task_end(&gc->task);
+	timer_stop(&gc->rest);
 	sched_stop(gc->job);
 	free(gc);
 }

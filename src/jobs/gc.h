@@ -14,10 +14,18 @@ enum gc_kind {
 	GC_KINDS
 };
 
+/* How long rows are retained, usec; 0: for ever. */
+struct gc_retention {
+	int64_t orders;       /* and authorizations, after their end */
+	int64_t certificates; /* and their orders, after they expired */
+	int64_t audit;
+};
+
 /* interval in microseconds, 0: only gc_run_now. holder: id of this process. */
 struct gc *gc_start(struct loop *, struct store *, enum gc_kind,
-    struct str holder, int64_t interval);
-void gc_set_interval(struct gc *, int64_t interval);
+    struct str holder, int64_t interval, const struct gc_retention *);
+/* A reload may change these; a sweep under way goes by the new ones. */
+void gc_set(struct gc *, int64_t interval, const struct gc_retention *);
 
 /* Begin a run now, whoever has the lease; false if one is under way here. */
 bool gc_run_now(struct gc *);

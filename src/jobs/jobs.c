@@ -49,8 +49,9 @@ jobs_start(struct loop *l, struct store *st, struct acme *acme,
 		abort();
 	j->acme = acme;
 	j->interval = every->recovery;
-	j->gc = gc_start(l, st, GC_EXPIRED, id_new(a), every->gc);
-	j->limits = gc_start(l, st, GC_LIMITS, id_new(a), every->limits);
+	j->gc = gc_start(l, st, GC_EXPIRED, id_new(a), every->gc, &every->keep);
+	j->limits = gc_start(l, st, GC_LIMITS, id_new(a), every->limits,
+	    &every->keep);
 	j->overrides = overrides_start(l, st, acme);
 	arena_destroy(a);
 	timer_init(&j->recovery, l, run_recovery, j);
@@ -62,8 +63,8 @@ void
 jobs_set_intervals(struct jobs *j, const struct jobs_intervals *every)
 {
 	j->interval = every->recovery;
-	gc_set_interval(j->gc, every->gc);
-	gc_set_interval(j->limits, every->limits);
+	gc_set(j->gc, every->gc, &every->keep);
+	gc_set(j->limits, every->limits, &every->keep);
 }
 
 bool

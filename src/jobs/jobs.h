@@ -4,6 +4,7 @@
 #define JOBS_JOBS_H
 
 #include "acme/acme.h"
+#include "jobs/gc.h"
 #include "loop/loop.h"
 #include "store/store.h"
 
@@ -12,6 +13,7 @@ struct jobs;
 struct jobs_intervals { /* microseconds */
 	int64_t recovery;
 	int64_t gc, limits; /* the sweeps; 0: only when asked to */
+	struct gc_retention keep;
 };
 
 /*

@@ -12,7 +12,7 @@ import fleet
 import race
 from servers import wait_for
 
-NONCES = int(os.environ.get("CERTLOOP_NONCES", "400"))
+NONCES = int(os.environ.get("CERTLOOP_NONCES", "120"))
 RACERS = 16
 
 

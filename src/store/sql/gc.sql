@@ -17,3 +17,49 @@ WHERE id IN (SELECT id FROM orders
     ORDER BY expires LIMIT $1)
     AND status IN ('pending', 'ready') AND expires <= now_us()
 RETURNING id;
+
+-- Retention: rows that nobody asks for any more. None of them is needed by
+-- what remains: an order goes before its certificate does, and a certificate
+-- only when it has expired, its issuer has heard of its revocation, a CRL that
+-- was made after its end has listed it, and no loop has it in use.
+
+-- name: gc_old_authorizations  args: count int, age int  cols: id
+DELETE FROM authorizations WHERE id IN (SELECT id FROM authorizations
+    WHERE status <> 'pending' AND status <> 'valid'
+    AND expires <= now_us() - $2 ORDER BY expires LIMIT $1)
+RETURNING id;
+
+-- name: gc_old_orders  args: count int, age int  cols: id
+DELETE FROM orders WHERE id IN (SELECT id FROM orders
+    WHERE status = 'invalid' AND updated <= now_us() - $2
+    ORDER BY updated LIMIT $1)
+RETURNING id;
+
+-- name: gc_certified_orders  args: count int, age int  cols: id
+DELETE FROM orders WHERE status = 'valid' AND id IN (SELECT c.order_id
+    FROM certificates c WHERE c.not_after <= now_us() - $2
+    AND c.tell_at IS NULL
+    AND (c.status <> 'revoked' OR NOT EXISTS (SELECT 1 FROM crls k
+        WHERE k.issuer = c.issuer AND k.since <= c.not_after))
+    AND (c.loop IS NULL OR NOT EXISTS (SELECT 1 FROM loops l
+        WHERE l.name = c.loop AND l.certificate = c.id))
+    ORDER BY c.not_after LIMIT $1)
+RETURNING id;
+
+-- name: gc_old_certificates  args: count int, age int  cols: id
+DELETE FROM certificates WHERE id IN (SELECT c.id
+    FROM certificates c WHERE c.not_after <= now_us() - $2
+    AND c.tell_at IS NULL
+    AND (c.status <> 'revoked' OR NOT EXISTS (SELECT 1 FROM crls k
+        WHERE k.issuer = c.issuer AND k.since <= c.not_after))
+    AND (c.loop IS NULL OR NOT EXISTS (SELECT 1 FROM loops l
+        WHERE l.name = c.loop AND l.certificate = c.id))
+    ORDER BY c.not_after LIMIT $1)
+    AND NOT EXISTS (SELECT 1 FROM orders o
+        WHERE o.id = certificates.order_id)
+RETURNING id;
+
+-- name: gc_old_audit  args: count int, age int  cols: id
+DELETE FROM audit WHERE (at, id) IN (SELECT at, id FROM audit
+    WHERE at <= now_us() - $2 ORDER BY at LIMIT $1)
+RETURNING id;

@@ -129,6 +129,8 @@ CREATE INDEX orders_live ON orders (account, names_hash)
 CREATE INDEX orders_processing ON orders (lease) WHERE status = 'processing';
 CREATE INDEX orders_expires ON orders (expires)
 	WHERE status = 'pending' OR status = 'ready';
+-- what came to nothing, until it is not retained any more
+CREATE INDEX orders_invalid ON orders (updated) WHERE status = 'invalid';
 -- a certificate is replaced by one order (RFC 9773 section 5)
 CREATE UNIQUE INDEX orders_replaces ON orders (replaces)
 	WHERE replaces IS NOT NULL AND status <> 'invalid';
@@ -168,6 +170,9 @@ CREATE INDEX authorizations_valid ON authorizations (account, value)
 -- what a sweep is to call expired
 CREATE INDEX authorizations_expires ON authorizations (expires)
 	WHERE status = 'pending' OR status = 'valid';
+-- what is over, until it is not retained any more
+CREATE INDEX authorizations_old ON authorizations (expires)
+	WHERE status <> 'pending' AND status <> 'valid';
 CREATE INDEX authorizations_lease ON authorizations (lease)
 	WHERE lease IS NOT NULL;
 
