@@ -46,7 +46,9 @@ extern const struct admin_route admin_issuers_route, admin_issuer_route,
 extern const struct admin_route admin_limits_route, admin_limit_route,
     admin_limit_reset_route;
 extern const struct admin_route admin_loops_route, admin_loop_route,
-    admin_loop_renew_route;
+    admin_loop_renew_route, admin_loop_pause_route, admin_loop_resume_route;
+extern const struct admin_route admin_asked_list_route, admin_asked_add_route,
+    admin_asked_set_route, admin_asked_remove_route;
 extern const struct admin_route admin_overrides_route, admin_override_set_route,
     admin_override_remove_route;
 extern const struct admin_route admin_gc_route, admin_db_route;

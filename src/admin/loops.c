@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Cert loops for operators: list, show, renew now. */
+/* Cert loops for operators: list, show, renew now, pause, resume. */
 #include "admin/admin_int.h"
 
 #include "base/id.h"
@@ -7,7 +7,7 @@
 
 enum { NAMES_SHOWN = 4, NAME_MAX_BYTES = 270 };
 
-#define STATES "new valid failing stopped"
+#define STATES "new valid failing paused stopped"
 
 /* ---- GET /loops */
 
@@ -252,4 +252,88 @@ const struct admin_route admin_loop_renew_route = {
 	    .start = admin_start },
 	.scope = ADMIN_OPERATE,
 	.start = renew_start,
+};
+
+/* ---- POST /loops/:name/pause, .../resume */
+
+static enum step
+reply_paused(struct admin_call *c, const struct store_result *r, bool paused)
+{
+	struct json_writer *w = json_writer_new(c->arena, ADMIN_REPLY_MAX);
+
+	if (r->status == STORE_LOST)
+		return admin_fail(c, admin_none(c, "loop", c->req->params[0]));
+	if (r->status != STORE_OK)
+		return admin_fail(c, r->problem);
+	admin_count(paused ? "loop.pause" : "loop.resume");
+	c->admin->hooks.wake_loops(c->admin->hooks.arg);
+	json_open_object(w, NULL);
+	json_str(w, "name", store_get_str(r, 0, 0, LOOP_PAUSE_NAME));
+	json_bool(w, "paused", paused);
+	json_close(w);
+	return admin_reply(c, 200, w);
+}
+
+static enum step
+on_paused(void *arg, const struct store_result *r)
+{
+	return reply_paused(arg, r, true);
+}
+
+static enum step
+on_resumed(void *arg, const struct store_result *r)
+{
+	return reply_paused(arg, r, false);
+}
+
+static enum step
+send_pause(struct admin_call *c, bool paused)
+{
+	struct batch *b;
+
+	if (!is_name(c->req->params[0]))
+		return admin_fail(c, admin_none(c, "loop", c->req->params[0]));
+	b = store_new_batch(c->store, &c->req->task, c->req->params[0]);
+	store_add(b, SQL_LOOP_PAUSE);
+	store_str(b, c->req->params[0]);
+	store_int(b, paused);
+	store_str(b, id_new(c->arena));
+	store_require(b);
+	admin_audit(c, b,
+	    &(struct admin_change){ .action = paused ? "loop.pause" :
+						       "loop.resume",
+		.object = c->req->params[0] });
+	return store_send_batch(b, paused ? on_paused : on_resumed, c);
+}
+
+static enum step
+pause_start(struct admin_call *c)
+{
+	return send_pause(c, true);
+}
+
+static enum step
+resume_start(struct admin_call *c)
+{
+	return send_pause(c, false);
+}
+
+const struct admin_route admin_loop_pause_route = {
+	.http = { .methods = REQ_POST,
+	    .path = "/loops/:name/pause",
+	    .name = "admin-loop-pause",
+	    .body_max = ADMIN_BODY_MAX,
+	    .start = admin_start },
+	.scope = ADMIN_OPERATE,
+	.start = pause_start,
+};
+
+const struct admin_route admin_loop_resume_route = {
+	.http = { .methods = REQ_POST,
+	    .path = "/loops/:name/resume",
+	    .name = "admin-loop-resume",
+	    .body_max = ADMIN_BODY_MAX,
+	    .start = admin_start },
+	.scope = ADMIN_OPERATE,
+	.start = resume_start,
 };

@@ -181,6 +181,7 @@ prepare(struct attempt *t, struct str key_type)
 	struct arena *a = t->task.arena;
 	const struct conf_profile *p = conf_find_profile(t->cl->conf,
 	    t->profile);
+	enum conf_loop_key key;
 
 	if (p == NULL)
 		return str_printf(a, "there is no profile " STR_FMT " here",
@@ -200,6 +201,8 @@ prepare(struct attempt *t, struct str key_type)
 	    !wanted_key_kind(key_type, &t->kind))
 		return "the loop's row holds names or a key type that this "
 		       "version does not know";
+	if (conf_find_loop_key(key_type, &key) && !conf_allows_loop_key(p, key))
+		return "the profile does not allow keys of this type";
 	return check_names(a, p, &t->names);
 }
 

@@ -16,11 +16,11 @@
 
 enum { POLL_SECONDS = 5, COUNT_SECONDS = 15 };
 
-/* Statements of a poll; the count is not in each, then comes what is due. */
-enum { UNDELIVERED, COUNTED };
+/* Statements of a poll; the last two are not in each, then comes what is due. */
+enum { UNDELIVERED, ASKED, COUNTED, ENDING };
 
 /* The series of the metric; stopped loops do not count. */
-static const char *const states[] = { "new", "valid", "failing" };
+static const char *const states[] = { "new", "valid", "failing", "paused" };
 
 enum { STATES = sizeof(states) / sizeof(states[0]) };
 
@@ -84,13 +84,15 @@ certloops_configure(struct certloops *cl, const struct conf *conf)
 {
 	cl->conf = conf;
 	served_configure(cl);
+	asked_configure(cl);
 	certloops_want(cl);
 }
 
 void
 certloops_want(struct certloops *cl)
 {
-	reconcile_replace(cl, wanted_make(cl->conf, &cl->served.hosts));
+	reconcile_replace(cl,
+	    wanted_make(cl->conf, &cl->served.hosts, &cl->asked));
 }
 
 unsigned
@@ -120,7 +122,9 @@ certloops_free(struct certloops *cl)
 	delivery_stop_all(cl);
 	deliver_free(cl->deliver);
 	keymaker_free(cl->keymaker);
+	ending_stop(cl);
 	served_stop(cl);
+	asked_stop(cl);
 	metrics_off_collect(collect, cl);
 	wanted_free(&cl->wanted);
 	arena_destroy(cl->arena);
@@ -139,7 +143,7 @@ void
 certloops_wake(struct certloops *cl)
 {
 	cl->wake = true;
-	if (!cl->stopped && !cl->is_polling)
+	if (!cl->stopped && !cl->is_polling && cl->conf != NULL)
 		timer_start(&cl->poll, 0);
 }
 
@@ -186,9 +190,13 @@ on_poll(void *arg)
 	store_add(b, SQL_LOOPS_UNDELIVERED);
 	store_str(b, cl->options.node);
 	store_int(b, 4 * LOOP_DELIVERIES_MAX);
+	store_add(b, SQL_ASKED_CHANGES);
 	if (cl->counting) {
 		store_add(b, SQL_LOOPS_COUNT);
 		store_str(b, cl->options.node);
+		store_add(b, SQL_LOOPS_ENDING);
+		store_str(b, cl->options.node);
+		store_int(b, LOOP_CHUNK);
 	}
 	cl->ndue = 0;
 	for (size_t i = 0; i < cl->wanted.nissuers; i++)
@@ -204,7 +212,9 @@ end_poll(struct certloops *cl)
 
 	cl->is_polling = false;
 	task_end(&cl->polling);
-	if (cl->stopped || (cl->wanted.n == 0 && cl->reconciled && !cl->wake))
+	if (cl->stopped ||
+	    (cl->wanted.n == 0 && cl->conf->loop_folder.n == 0 &&
+		cl->reconciled && !cl->wake))
 		return; /* until something is wanted */
 	wait -= (int64_t)((uint64_t)(wait / 5) * certloops_draw(cl) >> 32);
 	timer_start(&cl->poll, cl->wake ? 0 : wait);
@@ -340,9 +350,15 @@ on_due(void *arg, const struct store_result *r)
 		end_poll(cl);
 		return STEP_DONE;
 	}
+	if (cl->conf->loop_folder.n > 0 && !cl->stopped)
+		asked_look(cl,
+		    store_nrows(r, ASKED) == 0 ?
+			0 :
+			store_get_int(r, ASKED, 0, ASKED_CHANGES_N));
 	if (cl->counting) {
 		cl->counted = loop_mono(cl->loop);
 		set_gauges(cl, r);
+		ending_warn(cl, r, ENDING);
 	}
 	for (size_t i = 0; i < store_nrows(r, UNDELIVERED) && !cl->stopped; i++)
 		try_delivery(cl,

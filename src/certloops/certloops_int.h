@@ -25,7 +25,7 @@ enum {
 /* A loop that this node wants. Lives as long as its set. */
 struct wanted {
 	struct str name;
-	const char *source; /* "config", "serve" */
+	const char *source; /* "config", "ctl", "serve" */
 	struct str names;   /* sorted, canonical, parted by spaces */
 	struct str profile, issuer;
 	enum conf_loop_key key_type;
@@ -67,6 +67,42 @@ struct served {
 	struct task loading;
 	struct serve_hosts found;
 	struct str after;
+};
+
+/* asked.c: what operators ask for, and is for this node */
+struct asked_loop {
+	struct asked_loop *next;
+	struct str name, names, profile, key_type;
+	bool keep_key;
+};
+
+struct asked {
+	bool known;          /* the store has told */
+	int64_t changes;     /* the count of changes when it did */
+	struct arena *arena; /* of the set */
+	struct asked_loop *first;
+	size_t n;
+	bool is_loading;
+	struct task loading;
+	int64_t loading_changes;
+	struct arena *fresh; /* of what is being read */
+	struct asked_loop *found;
+	size_t nfound;
+	struct str after;
+};
+
+/* ending.c: what was found to come to its end */
+struct ending_loop {
+	struct str name, serial;
+	int64_t not_after, left; /* days */
+	const char *days;        /* the same, the metric's label */
+};
+
+struct ending {
+	bool is_telling;
+	struct task task;
+	struct ending_loop *v; /* in the task's arena */
+	size_t n;
 };
 
 struct certloops {
@@ -113,6 +149,8 @@ struct certloops {
 	LIST_HEAD(, delivery) deliveries;
 	unsigned ndeliveries;
 	struct served served;
+	struct asked asked;
+	struct ending ending;
 };
 
 /* certloops.c */
@@ -122,13 +160,13 @@ uint32_t certloops_draw(const struct certloops *);
 void certloops_want(struct certloops *);
 
 /* wanted.c */
-struct wanted_set wanted_make(const struct conf *, const struct serve_hosts *);
+struct wanted_set wanted_make(const struct conf *, const struct serve_hosts *,
+    const struct asked *);
 void wanted_free(struct wanted_set *);
 const struct wanted *wanted_find(const struct wanted_set *, struct str name);
 /* The names of a loop from their text; false if that is not ours. */
 bool wanted_read_names(struct arena *, struct str text, struct pki_names *);
-/* "ecdsa-p256", as the configuration and the store call it. */
-const char *wanted_key_name(enum conf_loop_key);
+/* The kind of key that the configuration and the store call so. */
 bool wanted_key_kind(struct str name, enum pki_key_kind *);
 
 /* reconcile.c: make the store know what this node wants */
@@ -148,6 +186,20 @@ void served_configure(struct certloops *);
 /* No good file was seen yet: ask the store for the names of before. */
 void served_load(struct certloops *);
 void served_stop(struct certloops *);
+
+/* asked.c */
+/* The configuration may take such loops, or none any more. */
+void asked_configure(struct certloops *);
+/* Would it, but has not heard yet of which? */
+bool asked_is_silent(const struct certloops *);
+/* The store counts so many changes of the set: read it if that is news. */
+void asked_look(struct certloops *, int64_t changes);
+void asked_stop(struct certloops *);
+
+/* ending.c: rows of loops_ending in statement `stmt` */
+void ending_warn(struct certloops *, const struct store_result *,
+    unsigned stmt);
+void ending_stop(struct certloops *);
 
 /* attempt.c */
 /* Row `i` of loops_due in statement `stmt`. */

@@ -45,9 +45,9 @@ round_of(const struct certloops *cl)
 	return str_make(cl->round, sizeof(cl->round));
 }
 
-/* Has a source not said yet what it wants? */
+/* Has the serve config not been good yet? */
 static bool
-is_silent(const struct certloops *cl)
+serve_is_silent(const struct certloops *cl)
 {
 	return cl->served.path != NULL && !cl->served.known;
 }
@@ -57,7 +57,8 @@ end_round(struct certloops *cl, const struct store_result *failed)
 {
 	cl->reconciling = false;
 	wanted_free(&cl->before);
-	cl->settled = failed == NULL && !is_silent(cl);
+	cl->settled = failed == NULL && !serve_is_silent(cl) &&
+	    !asked_is_silent(cl);
 	if (failed != NULL)
 		log_warn("while reconciling cert loops",
 		    LOG_TEXT("cause", store_cause(failed)));
@@ -158,7 +159,7 @@ put_loop(struct certloops *cl, struct batch *b, size_t i)
 	store_str(b, w->names);
 	store_str(b, w->profile);
 	store_str(b, w->issuer);
-	store_str(b, str_from(wanted_key_name(w->key_type)));
+	store_str(b, str_from(conf_loop_key_name(w->key_type)));
 	store_int(b, w->keep_key);
 	store_str(b, cl->change);
 	add_audit(cl, b, "loop.want", w->name, STR_NONE);
@@ -316,8 +317,9 @@ drop_some(struct certloops *cl)
 		store_add(b, SQL_LOOPS_UNWANTED);
 		store_str(b, cl->options.node);
 		store_str(b, round_of(cl));
-		/* until the serve config has been good once */
-		store_str(b, is_silent(cl) ? STR("serve") : STR(""));
+		/* until they have said what they want */
+		store_str(b, serve_is_silent(cl) ? STR("serve") : STR(""));
+		store_str(b, asked_is_silent(cl) ? STR("ctl") : STR(""));
 		store_int(b, LOOP_CHUNK);
 	}
 	(void)store_send_batch(b, on_unwanted, cl);

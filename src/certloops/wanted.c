@@ -6,32 +6,21 @@
 
 #include "base/buf.h"
 
-/* In the order of enum conf_loop_key. */
-static const struct {
-	const char *name;
-	enum pki_key_kind kind;
-} key_kinds[] = {
-	[CONF_LOOP_P256] = { "ecdsa-p256", PKI_P256 },
-	[CONF_LOOP_P384] = { "ecdsa-p384", PKI_P384 },
-	[CONF_LOOP_RSA3072] = { "rsa3072", PKI_RSA },
-	[CONF_LOOP_ED25519] = { "ed25519", PKI_ED25519 },
-};
-
-const char *
-wanted_key_name(enum conf_loop_key k)
-{
-	return key_kinds[k].name;
-}
-
 bool
 wanted_key_kind(struct str name, enum pki_key_kind *out)
 {
-	for (size_t i = 0; i < sizeof(key_kinds) / sizeof(key_kinds[0]); i++)
-		if (str_is(name, key_kinds[i].name)) {
-			*out = key_kinds[i].kind;
-			return true;
-		}
-	return false;
+	static const enum pki_key_kind kinds[] = {
+		[CONF_LOOP_P256] = PKI_P256,
+		[CONF_LOOP_P384] = PKI_P384,
+		[CONF_LOOP_RSA3072] = PKI_RSA,
+		[CONF_LOOP_ED25519] = PKI_ED25519,
+	};
+	enum conf_loop_key k;
+
+	if (!conf_find_loop_key(name, &k))
+		return false;
+	*out = kinds[k];
+	return true;
 }
 
 /* ---- names */
@@ -173,6 +162,32 @@ from_host(struct arena *a, const struct conf *c, struct str host)
 	return w;
 }
 
+/*
+ * A loop that an operator asked for. If its profile is gone or its key type is
+ * unknown here, the attempt says so.
+ */
+static struct wanted
+from_asked(struct arena *a, const struct conf *c, const struct asked_loop *l)
+{
+	const struct conf_profile *p = conf_find_profile(c, l->profile);
+	struct wanted w = {
+		.name = str_join(a, STR("ctl:"), l->name),
+		.source = "ctl",
+		.names = str_dup(a, l->names),
+		.profile = str_dup(a, l->profile),
+		.issuer = p != NULL ? str_dup(a, p->issuer) : STR(""),
+		.keep_key = l->keep_key,
+		.folder = str_join(a, c->loop_folder, STR("/"), l->name),
+		.mode = 0600,
+		.hook = copy_list(a, &c->loop_hook),
+		.hook_timeout = c->loop_hook_timeout,
+	};
+
+	(void)conf_find_loop_key(l->key_type, &w.key_type);
+	w.target = target_text(a, &w);
+	return w;
+}
+
 static int
 compare(const void *a, const void *b)
 {
@@ -198,15 +213,19 @@ find_issuers(struct wanted_set *s, size_t most)
 }
 
 struct wanted_set
-wanted_make(const struct conf *c, const struct serve_hosts *hosts)
+wanted_make(const struct conf *c, const struct serve_hosts *hosts,
+    const struct asked *asked)
 {
 	struct wanted_set s = { .arena = arena_create() };
 
-	s.v = arena_array(s.arena, struct wanted, c->nloops + hosts->n + 1);
+	s.v = arena_array(s.arena, struct wanted,
+	    c->nloops + hosts->n + asked->n + 1);
 	for (size_t i = 0; i < c->nloops; i++)
 		s.v[s.n++] = from_conf(s.arena, &c->loops[i]);
 	for (size_t i = 0; i < hosts->n; i++)
 		s.v[s.n++] = from_host(s.arena, c, hosts->v[i]);
+	for (const struct asked_loop *l = asked->first; l != NULL; l = l->next)
+		s.v[s.n++] = from_asked(s.arena, c, l);
 	qsort(s.v, s.n, sizeof(*s.v), compare);
 	find_issuers(&s, c->nissuers + 1);
 	return s;

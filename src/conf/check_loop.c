@@ -63,6 +63,12 @@ key_bit(enum conf_loop_key k)
 	return 0;
 }
 
+bool
+conf_allows_loop_key(const struct conf_profile *p, enum conf_loop_key k)
+{
+	return (p->key_types & key_bit(k)) != 0;
+}
+
 /* what: "loop web" or "serve_config" */
 static void
 check_profile(struct conf_loader *l, int line, const char *what,
@@ -78,7 +84,7 @@ check_profile(struct conf_loader *l, int line, const char *what,
 		    what, conf_shown(l->arena, *profile).p,
 		    conf_list_names(l, &c->profiles[0].at, c->nprofiles,
 			sizeof(*c->profiles)));
-	else if ((p->key_types & key_bit(key)) == 0)
+	else if (!conf_allows_loop_key(p, key))
 		conf_error(l, line,
 		    "%s: profile %s does not allow keys of this type", what,
 		    p->at.name.p);

@@ -280,6 +280,12 @@ const struct conf *conf_load_text(struct arena *, const char *name,
  */
 const struct conf *conf_default(struct arena *, struct conf_errors *errors);
 
+/* "ecdsa-p256" and so on; false if there is no such kind of key. */
+bool conf_find_loop_key(struct str name, enum conf_loop_key *);
+const char *conf_loop_key_name(enum conf_loop_key);
+/* May a certificate of this profile have such a key? */
+bool conf_allows_loop_key(const struct conf_profile *, enum conf_loop_key);
+
 /* By name; NULL if there is none. */
 const struct conf_profile *conf_find_profile(const struct conf *,
     struct str name);

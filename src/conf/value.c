@@ -400,6 +400,23 @@ static const char *const loop_keys[] = { "ecdsa-p256", "ecdsa-p384", "rsa3072",
 static const char *const key_types[] = { "rsa2048", "rsa3072", "rsa4096",
 	"ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", NULL };
 
+bool
+conf_find_loop_key(struct str name, enum conf_loop_key *k)
+{
+	for (size_t i = 0; loop_keys[i] != NULL; i++)
+		if (str_is(name, loop_keys[i])) {
+			*k = (enum conf_loop_key)i;
+			return true;
+		}
+	return false;
+}
+
+const char *
+conf_loop_key_name(enum conf_loop_key k)
+{
+	return loop_keys[k];
+}
+
 /* Its number, or SIZE_MAX and why. */
 static size_t
 find_name(struct conf_value *v, const char *const *names)

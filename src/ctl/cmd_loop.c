@@ -23,7 +23,7 @@ run_list(struct ctl *ctl, int argc, char **argv)
 }
 
 static const struct command_option list_options[] = {
-	{ "state", "STATE", "only new, valid, failing or stopped ones" },
+	{ "state", "STATE", "only new, valid, failing, paused or stopped" },
 	COMMAND_LIST_OPTIONS,
 	{ .name = NULL },
 };

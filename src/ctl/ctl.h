@@ -78,7 +78,9 @@ extern const struct command cert_list_command, cert_show_command,
 extern const struct command issuer_list_command, issuer_show_command,
     issuer_test_command;
 extern const struct command loop_list_command, loop_show_command,
-    loop_renew_command;
+    loop_renew_command, loop_pause_command, loop_resume_command;
+extern const struct command loop_add_command, loop_set_command,
+    loop_remove_command, loop_asked_command;
 extern const struct command limit_show_command, limit_reset_command,
     gc_run_command, db_status_command;
 extern const struct command limit_override_list_command,

@@ -140,6 +140,7 @@ profile short {
 }
 """)
     server.extra = f"""
+loop_folder = "{server.directory / 'asked'}"
 loop site {{
   names = {{ "site.example.net" }}
   profile = default

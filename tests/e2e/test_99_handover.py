@@ -8,7 +8,7 @@ import secrets
 import socket
 import ssl
 import subprocess
-import time
+from pathlib import Path
 
 import pytest
 
@@ -100,6 +100,16 @@ def test_hundreds_of_connections_over_three_hand_overs(kind, acme_load):
     assert [r[0] for r in rows].count("take_over") == 3
 
 
+def is_read(port, from_port):
+    """Has the server taken all that came from there off its socket?"""
+    ends = [f":{port:04X}", f":{from_port:04X}"]
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if [fields[1][8:], fields[2][8:]] == ends:
+            return int(fields[4].split(":")[1], 16) == 0
+    return False
+
+
 def test_what_is_under_way_is_finished(kind):
     """Half a request stays with the process that began to read it; a nonce
     of the one before is good with the next."""
@@ -113,12 +123,12 @@ def test_what_is_under_way_is_finished(kind):
     half = ssl.create_default_context(cafile=str(kind.root)).wrap_socket(
         raw, server_hostname="localhost")
     half.sendall(b"GET /acme/directory HTTP/1.1\r\nHost: local")
-    time.sleep(0.2)
+    wait_for(lambda: is_read(kind.port, half.getsockname()[1]), 20,
+             "half a request to be read")
     kind.process = None
     offset = kind.log_size()
     kind.spawn("-c", kind.file, "--take-over")
-    kind.wait_log("handing over", offset)
-    time.sleep(0.2)
+    kind.wait_log("handed over|closing the store", offset)
     assert old.poll() is None
     half.sendall(b"host\r\n\r\n")
     answer = b""

@@ -148,7 +148,8 @@ def test_failover_to_a_promoted_standby(new_server, own_cluster):
         "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
         ).strip() == "1", 30, "the standby to be synchronous")
     store.url = url_of([primary, standby], store.name)
-    server = new_server("postgres", store=store).start()
+    # an order that the failover caught amid its claim is free again after it
+    server = new_server("postgres", store=store, top="lease = 5s").start()
     stop = threading.Event()
     issued, refused, odd = [], [], []
 

@@ -64,11 +64,12 @@ INSERT INTO audit (id, at, actor, action, object, detail)
 SELECT $1, now_us(), $2, $3, $4, $6
 WHERE EXISTS (SELECT 1 FROM loops WHERE name = $4 AND round = $5)
 
--- What this node wanted before its newest round, but not of the source `kept`.
--- name: loops_unwanted  args: node text, round text, kept text, count int  cols: loop, node, round
+-- What this node wanted before its newest round, but not of sources that have
+-- not said yet what they want.
+-- name: loops_unwanted  args: node text, round text, silent text, silent_too text, count int  cols: loop, node, round
 SELECT n.loop, n.node, n.round FROM loop_nodes n JOIN loops l ON l.name = n.loop
-WHERE n.node = $1 AND n.round <> $2 AND l.source <> $3
-ORDER BY n.loop LIMIT $4
+WHERE n.node = $1 AND n.round <> $2 AND l.source <> $3 AND l.source <> $4
+ORDER BY n.loop LIMIT $5
 
 -- What nodes wanted that have not been heard of for a week.
 -- name: loops_forsaken  args: count int  cols: loop, node, round
@@ -107,7 +108,7 @@ SELECT l.name, l.attempt, l.names, l.profile, l.issuer, l.key_type, l.keep_key,
 FROM loops l CROSS JOIN loop_nodes n
     LEFT JOIN certificates c ON c.id = l.certificate
 WHERE n.loop = l.name AND n.node = $1 AND l.issuer = $2
-    AND l.state <> 'stopped' AND l.next_attempt <= now_us()
+    AND l.state <> 'stopped' AND l.paused = 0 AND l.next_attempt <= now_us()
     AND (l.lease_until IS NULL OR l.lease_until <= now_us())
 ORDER BY l.next_attempt LIMIT $3
 
@@ -131,7 +132,7 @@ UPDATE loops SET attempt = attempt + 1, lease_until = now_us() + $3,
     pending_not_after = CASE WHEN pending_not_before >= $9
         THEN pending_not_after ELSE $8 END,
     updated = now_us()
-WHERE name = $1 AND attempt = $2 AND state <> 'stopped'
+WHERE name = $1 AND attempt = $2 AND state <> 'stopped' AND paused = 0
     AND next_attempt <= now_us()
     AND (lease_until IS NULL OR lease_until <= now_us())
 RETURNING attempt, key, pending_key, pending_serial, pending_not_before,
@@ -147,7 +148,7 @@ UPDATE loops SET state = 'valid', lease_until = NULL, holder = NULL,
     failures = 0, last_success = now_us(), last_error = NULL,
     last_error_at = NULL, certificate = $3, serial = $4, not_before = $5,
     not_after = $6, key = $7, renew_at = $8, next_attempt = $9,
-    version = version + 1, stale = 0, pending_key = NULL,
+    version = version + 1, stale = 0, warned = 99, pending_key = NULL,
     pending_serial = NULL, pending_not_before = NULL,
     pending_not_after = NULL, updated = now_us()
 WHERE name = $1 AND attempt = $2 AND lease_until IS NOT NULL
@@ -204,9 +205,11 @@ RETURNING failures
 -- ---- for people
 
 -- name: loops_count  args: node text  cols: state, n, not_after
-SELECT l.state, count(*) AS n, min(l.not_after) AS not_after
-FROM loop_nodes n JOIN loops l ON l.name = n.loop
-WHERE n.node = $1 GROUP BY l.state
+SELECT x.state, count(*) AS n, min(x.not_after) AS not_after
+FROM (SELECT CASE WHEN l.paused = 1 AND l.state <> 'stopped' THEN 'paused'
+        ELSE l.state END AS state, l.not_after
+    FROM loop_nodes n JOIN loops l ON l.name = n.loop
+    WHERE n.node = $1) x GROUP BY x.state
 
 -- name: admin_loops  args: id text, scan int, count int, state text  cols: stop_key, stop_id, stop_n, k, id, source, names, state, failures, next_attempt, not_after, last_error
 WITH scan AS (SELECT name FROM loops WHERE name > $1 ORDER BY name LIMIT $2),
@@ -215,15 +218,18 @@ stop AS (SELECT name, (SELECT count(*) FROM scan) AS n FROM scan
 SELECT CAST(0 AS BIGINT) AS stop_key, stop.name AS stop_id,
     stop.n AS stop_n, CAST(0 AS BIGINT) AS k, x.name AS id, x.source,
     x.names, x.state, x.failures, x.next_attempt, x.not_after, x.last_error
-FROM stop LEFT JOIN (SELECT l.name, l.source, l.names, l.state, l.failures,
-        l.next_attempt, l.not_after, l.last_error
-    FROM scan JOIN loops l ON l.name = scan.name
-    WHERE $4 IS NULL OR l.state = $4) x ON 1 = 1
+FROM stop LEFT JOIN (SELECT l.name, l.source, l.names,
+        CASE WHEN l.paused = 1 AND l.state <> 'stopped' THEN 'paused'
+        ELSE l.state END AS state, l.failures, l.next_attempt, l.not_after,
+        l.last_error
+    FROM scan JOIN loops l ON l.name = scan.name) x
+    ON $4 IS NULL OR x.state = $4
 ORDER BY x.name LIMIT $3
 
 -- name: loop_get  args: name text  cols: name, source, names, profile, issuer, key_type, keep_key, state, attempt, lease_until, holder, next_attempt, failures, last_success, last_error, last_error_at, certificate, serial, not_before, not_after, renew_at, version, created
-SELECT name, source, names, profile, issuer, key_type, keep_key, state,
-    attempt, lease_until, holder, next_attempt, failures, last_success,
+SELECT name, source, names, profile, issuer, key_type, keep_key,
+    CASE WHEN paused = 1 AND state <> 'stopped' THEN 'paused' ELSE state
+    END AS state, attempt, lease_until, holder, next_attempt, failures, last_success,
     last_error, last_error_at, certificate, serial, not_before, not_after,
     renew_at, version, created
 FROM loops WHERE name = $1
@@ -238,3 +244,80 @@ UPDATE loops SET stale = 1, next_attempt = now_us(), round = $2,
     updated = now_us()
 WHERE name = $1 AND state <> 'stopped'
 RETURNING name
+
+-- name: loop_pause  args: name text, paused int, round text  cols: name
+UPDATE loops SET paused = $2, round = $3, updated = now_us()
+WHERE name = $1 AND state <> 'stopped'
+RETURNING name
+
+-- ---- pairs that come to their end
+
+-- What should have been renewed and was last warned of when more days were
+-- left: 30, 14, 7, 1, or 0 when it is over. A life that is no longer than so
+-- many days is not spoken of.
+-- name: loops_ending  args: node text, count int  cols: name, serial, not_after, left_days, warned
+SELECT x.name, x.serial, x.not_after, x.left_days, x.warned
+FROM (SELECT l.name, l.serial, l.not_after, l.not_before, l.warned, l.renew_at,
+        CASE WHEN l.not_after <= now_us() THEN 0
+        WHEN l.not_after <= now_us() + 86400000000 THEN 1
+        WHEN l.not_after <= now_us() + 7 * 86400000000 THEN 7
+        WHEN l.not_after <= now_us() + 14 * 86400000000 THEN 14
+        WHEN l.not_after <= now_us() + 30 * 86400000000 THEN 30
+        ELSE 99 END AS left_days
+    FROM loops l JOIN loop_nodes n ON n.loop = l.name AND n.node = $1
+    WHERE l.state <> 'stopped' AND l.renew_at <= now_us()) x
+WHERE x.left_days < x.warned
+    AND x.left_days * 86400000000 < x.not_after - x.not_before
+ORDER BY x.renew_at LIMIT $2
+
+-- name: loop_warn  args: name text, warned int, serial text, left_days int, round text  cols: name
+UPDATE loops SET warned = $4, round = $5
+WHERE name = $1 AND warned = $2 AND serial = $3 AND state <> 'stopped'
+RETURNING name
+
+-- ---- what operators ask for
+
+-- name: asked_changes  cols: n
+SELECT CAST(value AS BIGINT) AS n FROM meta WHERE key = 'asked_loops'
+
+-- name: asked_change
+INSERT INTO meta (key, value) VALUES ('asked_loops', '1')
+ON CONFLICT (key) DO UPDATE
+SET value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT)
+
+-- name: asked_page  args: after text, count int  cols: name, names, profile, key_type, keep_key, nodes
+SELECT name, names, profile, key_type, keep_key, nodes FROM asked_loops
+WHERE name > $1 ORDER BY name LIMIT $2
+
+-- name: asked_add  args: name text, names text, profile text, key_type text, keep_key int, nodes text, max int  cols: name, names, profile, key_type, keep_key, nodes
+INSERT INTO asked_loops (name, names, profile, key_type, keep_key, nodes,
+    created, changed)
+SELECT $1, $2, $3, $4, $5, $6, now_us(), now_us()
+WHERE (SELECT count(*) FROM asked_loops) < $7
+RETURNING name, names, profile, key_type, keep_key, nodes
+
+-- What is null stays as it is. The columns are those of asked_add, as are
+-- those of asked_remove.
+-- name: asked_set  args: name text, names text, profile text, key_type text, keep_key int, nodes text  cols: name, names, profile, key_type, keep_key, nodes
+UPDATE asked_loops SET names = COALESCE($2, names),
+    profile = COALESCE($3, profile), key_type = COALESCE($4, key_type),
+    keep_key = COALESCE($5, keep_key), nodes = COALESCE($6, nodes),
+    changed = now_us()
+WHERE name = $1
+RETURNING name, names, profile, key_type, keep_key, nodes
+
+-- name: asked_remove  args: name text  cols: name, names, profile, key_type, keep_key, nodes
+DELETE FROM asked_loops WHERE name = $1
+RETURNING name, names, profile, key_type, keep_key, nodes
+
+-- name: admin_asked  args: id text, scan int, count int  cols: stop_key, stop_id, stop_n, k, id, names, profile, key_type, keep_key, nodes
+WITH scan AS (SELECT name FROM asked_loops WHERE name > $1 ORDER BY name
+    LIMIT $2),
+stop AS (SELECT name, (SELECT count(*) FROM scan) AS n FROM scan
+    ORDER BY name DESC LIMIT 1)
+SELECT CAST(0 AS BIGINT) AS stop_key, stop.name AS stop_id,
+    stop.n AS stop_n, CAST(0 AS BIGINT) AS k, l.name AS id, l.names,
+    l.profile, l.key_type, l.keep_key, l.nodes
+FROM stop LEFT JOIN asked_loops l
+    ON l.name IN (SELECT name FROM scan)
+ORDER BY l.name LIMIT $3

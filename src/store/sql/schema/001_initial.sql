@@ -243,7 +243,7 @@ CREATE TABLE crls (
 -- it forgets neither its pair nor its back-off if it is wanted again.
 CREATE TABLE loops (
 	name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
-	source TEXT NOT NULL,                -- config, serve
+	source TEXT NOT NULL,                -- config, ctl, serve
 	names TEXT NOT NULL,                 -- sorted, canonical
 	profile TEXT COLLATE "C" NOT NULL,
 	issuer TEXT COLLATE "C" NOT NULL,
@@ -258,6 +258,8 @@ CREATE TABLE loops (
 	next_attempt BIGINT NOT NULL,        -- or look
 	failures BIGINT NOT NULL DEFAULT 0 CHECK (failures >= 0), -- in a row
 	stale BIGINT NOT NULL DEFAULT 0 CHECK (stale IN (0, 1)), -- renew anyway
+	paused BIGINT NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),
+	warned BIGINT NOT NULL DEFAULT 99,   -- days left, when last warned
 	last_success BIGINT,
 	last_error TEXT,
 	last_error_at BIGINT,
@@ -278,7 +280,23 @@ CREATE TABLE loops (
 	updated BIGINT NOT NULL,
 	CHECK (version = 0 OR (certificate IS NOT NULL AND key IS NOT NULL))
 );
-CREATE INDEX loops_next ON loops (issuer, next_attempt) WHERE state <> 'stopped';
+CREATE INDEX loops_next ON loops (issuer, next_attempt)
+	WHERE state <> 'stopped' AND paused = 0;
+-- whose renewal should have come: few
+CREATE INDEX loops_overdue ON loops (renew_at) WHERE state <> 'stopped';
+
+-- Cert loops that operators ask for. Written by them. Each change counts
+-- meta's asked_loops up, in its batch: so nodes see that there is another set.
+CREATE TABLE asked_loops (
+	name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	names TEXT NOT NULL,                 -- sorted, canonical
+	profile TEXT COLLATE "C" NOT NULL,
+	key_type TEXT NOT NULL,
+	keep_key BIGINT NOT NULL CHECK (keep_key IN (0, 1)),
+	nodes TEXT NOT NULL,                 -- parted by spaces; '': all
+	created BIGINT NOT NULL,
+	changed BIGINT NOT NULL
+);
 
 -- Which nodes want a loop, and what lies there. Written: at each round of a
 -- node, and by each delivery.
