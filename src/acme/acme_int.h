@@ -345,6 +345,7 @@ struct claim {
 	struct str serial; /* hex; empty if the issuer does not plan */
 	int64_t attempt, not_before, not_after;
 	int64_t uncertain; /* attempts before it that may have signed */
+	int64_t created;   /* the order: none of them was before */
 };
 
 /* How it ended; exactly one of the three. Lives until the callback returns. */

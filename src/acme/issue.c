@@ -14,8 +14,9 @@
  * is renewed. What surely did not sign is asked again, as long as somebody
  * waits for it or until patience ends. What may have signed is noted as
  * uncertain in the order's row before the issuer is asked once more, and not
- * a third time: at most one certificate is handed out, and at most one is
- * lost sight of.
+ * a third time. Before each of these, and in the end, it is asked to look for
+ * what it made; so at most one certificate is handed out, and one is lost
+ * sight of only if the issuer does not show it.
  */
 #include "acme/issue.h"
 
@@ -220,6 +221,10 @@ issue_sign(struct issuance *s)
 		.eku = policy_purposes(s->profile->conf),
 		.must_staple = s->csr.must_staple,
 		.no_rev_avail = s->profile->conf->no_rev_avail,
+		.since = s->claim.uncertain > 0 && !s->conflicted ?
+		    s->claim.created :
+		    0,
+		.look_only = s->claim.uncertain > ISSUE_UNCERTAIN_MAX,
 	};
 	struct str raw;
 
@@ -256,10 +261,6 @@ open_claim(struct issuance *s)
 		return problem_cause(a, PROBLEM_SERVER,
 		    "the issuer of the order is not configured any more");
 	s->remote = !issuer->ops->plans;
-	if (s->remote && s->claim.uncertain > ISSUE_UNCERTAIN_MAX)
-		return problem_cause(a, PROBLEM_SERVER,
-		    "the issuer may have been asked twice, and nobody knows "
-		    "what it did");
 	/* its signature was checked before it was claimed */
 	if (pki_read_csr(a, s->claim.csr, &s->csr) != NULL)
 		return problem_cause(a, PROBLEM_SERVER,
@@ -334,10 +335,22 @@ keep_problem(struct issuance *s, const struct problem *from)
 static void
 give_up(struct issuance *s, struct problem *pr, bool uncertain)
 {
+	if (s->unanswered != NULL && pr->type == PROBLEM_SERVER && uncertain)
+		pr = s->unanswered; /* rather than that there is nothing */
 	if (uncertain)
 		pr->detail = STR("the issuer was asked twice and gave no "
 				 "answer; a new order may succeed");
 	issue_fail(s, pr);
+}
+
+static void
+mark(struct issuance *s, struct problem *pr)
+{
+	unsigned wait = pr->retry_after < ISSUE_SOON ? pr->retry_after :
+						       ISSUE_SOON;
+
+	s->unanswered = pr;
+	issue_mark(s, wait * WHEN_SECOND);
 }
 
 static void
@@ -353,11 +366,8 @@ on_refused(struct issuance *s, const struct issuer_result *r)
 	    LOG_TEXT("cause", pr->cause != NULL ? pr->cause : pr->detail.p));
 	if (s->lost && r->der.n == 0)
 		issue_end(s, &(struct issued){ .pending = true });
-	else if (r->uncertain && s->claim.uncertain < ISSUE_UNCERTAIN_MAX)
-		issue_mark(s,
-		    (pr->retry_after < ISSUE_SOON ? pr->retry_after :
-						    ISSUE_SOON) *
-			WHEN_SECOND);
+	else if (r->uncertain && s->claim.uncertain <= ISSUE_UNCERTAIN_MAX)
+		mark(s, pr);
 	else if (!r->uncertain && r->again && s->remote)
 		try_again(s, pr, r->resting);
 	else

@@ -45,8 +45,9 @@ struct issuance {
 	struct acme_setup *setup;
 	const struct acme_profile *profile;
 	enum issuance_state state;
-	bool remote; /* the issuer does not plan: it may be slow, or away */
-	bool lost;   /* another process has the order now */
+	bool remote;     /* the issuer does not plan: it may be slow, or away */
+	bool lost;       /* another process has the order now */
+	bool conflicted; /* what was found is another one's already */
 	struct timer next, lease;
 	void (*step)(struct issuance *); /* what next does */
 	int64_t began;                   /* by loop_mono */
@@ -57,6 +58,7 @@ struct issuance {
 	struct made made; /* der.n is 0: nothing yet */
 	unsigned orphan;  /* the statement that stores it without an order */
 	const struct problem *problem; /* why it failed */
+	struct problem *unanswered;    /* of the last uncertain attempt */
 };
 
 /* issue.c: tell who waits, then go; the issuance is freed. */

@@ -184,6 +184,23 @@ end_lost(struct issuance *s)
 	return STEP_DONE;
 }
 
+/*
+ * What a search found may be in the store by now, as an orphan of the process
+ * that was slow, or as another order's with the same key. Then it is not ours.
+ */
+static bool
+is_found_twice(struct issuance *s)
+{
+	if (s->claim.uncertain == 0 || s->conflicted ||
+	    s->claim.uncertain > ISSUE_UNCERTAIN_MAX)
+		return false;
+	s->conflicted = true;
+	s->made = (struct made){ .der = STR_NONE };
+	s->cert_id = STR_NONE;
+	issue_rest(s, s->tries++, 0, issue_sign);
+	return true;
+}
+
 static enum step
 on_stored(void *arg, const struct store_result *r)
 {
@@ -196,6 +213,9 @@ on_stored(void *arg, const struct store_result *r)
 		how = (struct issued){ .order = r, .stmt = 0 };
 	} else if (r->status == STORE_LOST) {
 		return end_lost(s);
+	} else if (r->status == STORE_CONFLICT && s->remote &&
+	    is_found_twice(s)) {
+		return STEP_WAITING;
 	} else if (r->status == STORE_CONFLICT && s->remote) {
 		s->made.der = STR_NONE;
 		issue_fail(s,

@@ -109,7 +109,9 @@ on_retaken(void *arg, const struct store_result *r)
 			.not_after = store_get_int(r, 0, 0,
 			    ORDER_RETAKE_CERT_NOT_AFTER),
 			.uncertain = store_get_int(r, 0, 0,
-			    ORDER_RETAKE_UNCERTAIN) },
+			    ORDER_RETAKE_UNCERTAIN),
+			.created = store_get_int(r, 0, 0,
+			    ORDER_RETAKE_CREATED) },
 		    NULL, 0, NULL, NULL);
 	}
 	if (--*t->left == 0)

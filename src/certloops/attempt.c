@@ -51,6 +51,7 @@ struct attempt {
 	EVP_PKEY *key;
 	struct str serial; /* planned; empty if the issuer does not plan */
 	int64_t not_before, not_after;
+	int64_t claimed; /* not_before as we proposed it */
 	const char *why; /* it cannot work, known before it began */
 	const char *outcome;
 };
@@ -269,7 +270,7 @@ send_claim(struct attempt *t)
 	t->serial = plans ? hex_encode(a, str_make(serial, sizeof(serial))) :
 			    STR_NONE;
 	if (!plans)
-		t->not_before = now(t);
+		t->not_before = t->claimed = now(t);
 	store_add(b, SQL_LOOP_CLAIM);
 	store_str(b, t->name);
 	store_int(b, t->number);
@@ -410,6 +411,9 @@ sign(struct attempt *t)
 	};
 	struct str raw;
 
+	/* what an attempt before may have made, with the same key */
+	if (!t->signer->ops->plans && t->not_before != t->claimed)
+		rq.since = t->not_before;
 	if (rq.csr.p == NULL || rq.spki.p == NULL) {
 		send_failure(t, "the request cannot be made", 0);
 		return;

@@ -32,6 +32,13 @@ struct issuer_request {
 	int64_t not_before, not_after;  /* usec since 1970, whole seconds */
 	int64_t max_lifetime;           /* usec: the profile's */
 	unsigned eku;                   /* PKI_EKU_ bits */
+	/*
+	 * An attempt since then may have signed (usec since 1970; 0: none).
+	 * An issuer that does not plan and can, looks for what it made, which
+	 * is then the answer, before it is asked anew; or it only looks.
+	 */
+	int64_t since;
+	bool look_only;
 	/* extensions that only an issuer which plans can put in: RFC 7633's
 	 * status_request, RFC 9608 */
 	bool must_staple, no_rev_avail;

@@ -22,6 +22,7 @@
 #include "base/when.h"
 #include "issuer/front.h"
 #include "log/log.h"
+#include "metrics/metrics.h"
 
 enum {
 	REFUSED_MAX = 2,
@@ -41,6 +42,7 @@ struct vault {
 	struct loop *loop;
 	struct vault_client client;
 	struct vault_token *token;
+	struct vault_seen *seen;      /* NULL: there was no search yet */
 	struct vault_approle approle; /* no role_id: none */
 	struct str mount, role;
 	int64_t ttl, backdate, timeout;
@@ -62,6 +64,8 @@ struct work {
 	unsigned generation; /* of the token that it was sent with */
 	unsigned refused;    /* times, for the token's sake */
 	struct vault_waiter waiter;
+	bool searching; /* for what was made before */
+	bool look_only;
 	struct fetch_call *call; /* NULL: nothing is under way */
 	struct deferred tell;
 	bool wanted;
@@ -367,6 +371,96 @@ on_signed(void *arg, const struct fetch_result *r)
 	tell(w);
 }
 
+/* ---- what an attempt before may have made */
+
+/* Neither their clock nor ours is quite right. */
+#define SEARCH_SLACK WHEN_MINUTE
+
+static void
+count_search(const struct work *w, const char *outcome)
+{
+	metrics_count(FAMILY_issuer_searches, w->name, outcome);
+}
+
+static void
+take_found(struct work *w, const struct vault_found *found)
+{
+	struct arena *a = w->task.arena;
+	struct vault_failure f = { .class = ISSUER_OK };
+	bool is_answer;
+
+	count_search(w, "found");
+	if (!vault_check(a, vault_write_found(a, found), &w->order,
+		loop_wall(w->loop), &w->result, &is_answer, &f.text)) {
+		f.class = ISSUER_VALIDATION;
+		set_failure(w, &f);
+	} else {
+		set_chain_id(w);
+	}
+	log_info("vault had signed what it did not answer",
+	    LOG_TEXT("issuer", w->name), LOG_STR("serial", w->result.serial));
+	tell(w);
+}
+
+static void
+on_found(void *arg, const struct vault_found *found)
+{
+	struct work *w = arg;
+	struct vault_failure f = found->failure;
+
+	w->searching = false;
+	if (f.class != ISSUER_OK) {
+		/* it is as uncertain as before, and no more */
+		f.uncertain = false;
+		f.again = true;
+		count_search(w, "failed");
+		set_failure(w, &f);
+		tell(w);
+	} else if (found->pem.n > 0) {
+		take_found(w, found);
+	} else if (w->look_only) {
+		count_search(w, found->blind ? "blind" : "absent");
+		f = (struct vault_failure){ .class = ISSUER_OTHER,
+			.uncertain = true,
+			.text = "it has no certificate that was made before" };
+		set_failure(w, &f);
+		tell(w);
+	} else {
+		count_search(w, found->blind ? "blind" : "absent");
+		send_work(w);
+	}
+}
+
+static void
+search(struct work *w, int64_t since)
+{
+	struct vault *v = w->vault;
+	struct vault_search s = { .client = &v->client,
+		.task = &w->task,
+		.name = w->name,
+		.mount = v->mount,
+		.spki = w->order.spki,
+		.since = (since - v->backdate - SEARCH_SLACK) / WHEN_SECOND,
+		.timeout = v->timeout,
+		.fn = on_found,
+		.arg = w };
+	struct str token = vault_token_get(v->token);
+
+	if (v->stopped || token.n == 0) {
+		refuse(w, v->stopped ? ISSUER_NETWORK : ISSUER_AUTH,
+		    v->stopped ? "it has been stopped" :
+				 "there is no vault token yet");
+		return;
+	}
+	if (v->seen == NULL)
+		v->seen = vault_seen_new();
+	s.seen = v->seen;
+	w->searching = true;
+	vault_find(&s, token);
+}
+
+/* ---- signing */
+
 static void
 vault_sign(struct issuer *issuer, struct task *t,
     const struct issuer_request *rq, issuer_fn *fn, void *arg)
@@ -393,7 +487,11 @@ vault_sign(struct issuer *issuer, struct task *t,
 	w->path = str_printf(a, STR_FMT "/sign/" STR_FMT, STR_ARG(v->mount),
 	    STR_ARG(v->role));
 	w->on_answer = on_signed;
-	send_work(w);
+	w->look_only = rq->look_only;
+	if (rq->since != 0)
+		search(w, rq->since);
+	else
+		send_work(w);
 }
 
 /* ---- revoking */
@@ -537,9 +635,10 @@ vault_stop(struct issuer *issuer)
 	v->stopped = true;
 	vault_token_stop(v->token);
 	LIST_FOREACH(w, &v->works, entry)
-		if (w->waiter.waits ||
+		if (w->waiter.waits || w->searching ||
 		    (w->call != NULL && !fetch_is_sent(w->call))) {
 			vault_token_forget(&w->waiter);
+			w->searching = false;
 			task_detach(&w->task);
 			w->call = NULL;
 			refuse(w, ISSUER_NETWORK, "it has been stopped");
@@ -559,6 +658,7 @@ vault_free(struct issuer *issuer)
 			free_work(w);
 	}
 	vault_token_free(v->token);
+	free(v->seen);
 	arena_destroy(v->arena);
 }
 

@@ -12,9 +12,10 @@
 #include "base/json.h"
 #include "base/when.h"
 
-struct fetch_call *
-vault_call(const struct vault_client *c, struct task *t, struct str token,
-    struct str path, struct str body, int64_t timeout, fetch_fn *fn, void *arg)
+static struct fetch_call *
+call(const struct vault_client *c, struct task *t, struct str token,
+    struct str path, struct str body, size_t max, int64_t timeout, fetch_fn *fn,
+    void *arg)
 {
 	struct arena *a = arena_create();
 	struct fetch_header headers[4] = {
@@ -28,10 +29,10 @@ vault_call(const struct vault_client *c, struct task *t, struct str token,
 		.nheaders = 1,
 		.body = body,
 		.ca_pem = c->ca_pem,
-		.body_max = VAULT_ANSWER_MAX,
+		.body_max = max,
 		.total_timeout = timeout,
 	};
-	struct fetch_call *call;
+	struct fetch_call *sent;
 
 	if (token.n > 0)
 		headers[rq.nheaders++] = (struct fetch_header){
@@ -45,9 +46,24 @@ vault_call(const struct vault_client *c, struct task *t, struct str token,
 		headers[rq.nheaders++] = (struct fetch_header){
 			STR("Content-Type"), STR("application/json")
 		};
-	call = fetch_send(c->fetch, t, &rq, fn, arg);
+	sent = fetch_send(c->fetch, t, &rq, fn, arg);
 	arena_destroy(a);
-	return call;
+	return sent;
+}
+
+struct fetch_call *
+vault_call(const struct vault_client *c, struct task *t, struct str token,
+    struct str path, struct str body, int64_t timeout, fetch_fn *fn, void *arg)
+{
+	return call(c, t, token, path, body, VAULT_ANSWER_MAX, timeout, fn,
+	    arg);
+}
+
+struct fetch_call *
+vault_call_long(const struct vault_client *c, struct task *t, struct str token,
+    struct str path, size_t max, int64_t timeout, fetch_fn *fn, void *arg)
+{
+	return call(c, t, token, path, STR_NONE, max, timeout, fn, arg);
 }
 
 struct fetch_call *
@@ -57,7 +73,7 @@ vault_login(const struct vault_client *c, struct task *t,
 {
 	struct arena *a = arena_create();
 	struct json_writer *w = json_writer_new(a, 2 * VAULT_TOKEN_MAX);
-	struct fetch_call *call;
+	struct fetch_call *sent;
 	struct str body;
 
 	json_open_object(w, NULL);
@@ -65,11 +81,11 @@ vault_login(const struct vault_client *c, struct task *t,
 	json_str(w, "secret_id", secret_id);
 	json_close(w);
 	body = json_text(w);
-	call = vault_call(c, t, STR_NONE, role->login, body, timeout, fn, arg);
+	sent = vault_call(c, t, STR_NONE, role->login, body, timeout, fn, arg);
 	if (body.n > 0)
 		OPENSSL_cleanse((void *)(uintptr_t)body.p, body.n);
 	arena_destroy(a);
-	return call;
+	return sent;
 }
 
 bool

@@ -152,6 +152,22 @@ check(struct arena *a, const struct json *data, const struct pki_cert *c,
 	return NULL;
 }
 
+struct str
+vault_write_found(struct arena *a, const struct vault_found *found)
+{
+	struct json_writer *w = json_writer_new(a, VAULT_ANSWER_MAX);
+
+	json_open_object(w, NULL);
+	json_open_object(w, "data");
+	json_str(w, "certificate", found->pem);
+	json_open_array(w, "ca_chain");
+	json_str(w, NULL, found->chain);
+	json_close(w);
+	json_close(w);
+	json_close(w);
+	return json_text(w);
+}
+
 bool
 vault_check(struct arena *a, struct str body, const struct vault_order *o,
     int64_t now, struct issuer_result *r, bool *is_answer, const char **why)

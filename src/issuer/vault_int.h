@@ -29,6 +29,11 @@ struct fetch_call *vault_call(const struct vault_client *, struct task *,
     struct str token, struct str path, struct str body, int64_t timeout,
     fetch_fn *fn, void *arg);
 
+/* GET with an answer of up to max bytes. */
+struct fetch_call *vault_call_long(const struct vault_client *, struct task *,
+    struct str token, struct str path, size_t max, int64_t timeout,
+    fetch_fn *fn, void *arg);
+
 struct vault_approle;
 
 /* Ask for a token. */
@@ -146,6 +151,34 @@ int64_t vault_renew_after(int64_t ttl);
  */
 int64_t vault_retry_after(int64_t left);
 
+/* ---- vault_find.c: what it may have signed without an answer */
+
+struct vault_seen; /* certificates that were looked at; bounded */
+struct vault_seen *vault_seen_new(void); /* free() frees it */
+
+struct vault_found {
+	struct str pem;               /* STR_NONE: there is none */
+	struct str chain;             /* PEM: what the mount says is above it */
+	bool blind;                   /* we may not see what is there */
+	struct vault_failure failure; /* of class ISSUER_OK: none */
+};
+
+/* Lives until vault_find returns; what it points to, until fn is called. */
+struct vault_search {
+	const struct vault_client *client;
+	struct task *task; /* of this search alone; its arena has the results */
+	const char *name;  /* of the issuer */
+	struct str mount, spki;
+	int64_t since; /* seconds: no older than that */
+	int64_t timeout;
+	struct vault_seen *seen;
+	void (*fn)(void *arg, const struct vault_found *);
+	void *arg;
+};
+
+/* Search for a certificate with that key. */
+void vault_find(const struct vault_search *, struct str token);
+
 /* ---- vault_check.c: what came back */
 
 /* What was ordered; views into an arena that outlives the request. */
@@ -155,6 +188,9 @@ struct vault_order {
 	int64_t max_lifetime; /* usec */
 	unsigned eku;
 };
+
+/* What was found as if it were the answer to a signing request. */
+struct str vault_write_found(struct arena *, const struct vault_found *);
 
 /*
  * Read the answer to a signing request and check the certificate against the

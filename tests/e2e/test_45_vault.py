@@ -316,6 +316,54 @@ def test_what_may_have_signed_is_asked_once_more(world, engine, what):
     assert len(w.rows("SELECT id FROM certificates")) == 1
 
 
+def test_what_was_signed_without_an_answer_is_taken(world, engine):
+    w = world(engine).start()
+    for _ in range(3):
+        w.client.obtain(fresh(), key=x509.new_key())
+    key = x509.new_key()
+    names = fresh()
+    order = w.client.order(names)
+    w.next({"lose": True})
+    order.body = w.finalize(order, x509.make_csr(names, key)).json
+    w.client.wait(order)
+    assert order.status == "valid"
+    assert len(w.signs()) == 4      # it was not signed twice
+    leaf = x509.split_chain(w.client.download(order))[0]
+    assert leaf.public_key().public_numbers() == (
+        key.public_key().public_numbers())
+    assert w.searches("found") == 1
+    assert len(w.rows("SELECT id FROM certificates")) == 4
+    assert w.revoked() == set()
+
+
+def test_the_second_one_is_looked_for_too(world):
+    """Both attempts are lost: the list is all that we have."""
+    w = world().start()
+    order, csr = w.order()
+    w.next({"die": True}, {"lose": True})
+    order.body = w.finalize(order, csr).json
+    w.client.wait(order)
+    assert order.status == "valid"
+    assert len(w.signs()) == 2
+    assert w.searches("absent") == 1 and w.searches("found") == 1
+
+
+def test_what_is_found_may_be_anothers_already(world):
+    """The same key in two orders, and Vault shows what is stored."""
+    w = world().start()
+    names = fresh()
+    first, second = w.client.order(names), None
+    w.client.finalize(first, x509.make_csr(names, KEY))
+    second = w.client.order(names)
+    w.next({"die": True}, {})
+    second.body = w.finalize(second, x509.make_csr(names, KEY)).json
+    w.client.wait(second)
+    assert second.status == "valid"
+    assert second["certificate"] != first["certificate"]
+    assert len(w.signs()) == 3
+    assert len(w.rows("SELECT DISTINCT serial FROM certificates")) == 2
+
+
 @pytest.mark.parametrize("what", ["died", "no answer"])
 def test_and_not_a_third_time(world, engine, what):
     w = world(engine, options="timeout = 1s").start()
@@ -645,9 +693,11 @@ def test_what_vault_signed_is_stored_when_the_store_comes_back(world):
         cluster.remove()
 
 
-def test_a_frozen_replica_hands_nothing_out(replicas, tmp_path):
-    """Another one takes over; when the first wakes up with a certificate in
-    hand, that one is revoked."""
+@pytest.mark.parametrize("blind", [True, False])
+def test_a_frozen_replica_hands_nothing_out(replicas, tmp_path, blind):
+    """Another one takes over. It takes what Vault shows that it signed; if it
+    shows nothing, it signs another, and when the first wakes up with a
+    certificate in hand, that one is revoked."""
     w = World(lambda engine, **options: None, tmp_path)
     members = replicas(with_redis=False, profiles=PROFILES,
                        extra=w.section(),
@@ -655,6 +705,8 @@ def test_a_frozen_replica_hands_nothing_out(replicas, tmp_path):
     w.client = fleet.client_of(members[:1])
     w.client.register()
     order, csr = w.order()
+    if blind:
+        w.always(certs={"status": 403})
     w.next({"delay": 0.7}, {})
     order.body = w.finalize(order, csr).json
     assert order.status == "processing"
@@ -668,6 +720,13 @@ def test_a_frozen_replica_hands_nothing_out(replicas, tmp_path):
         assert w.revoked() == set()
     finally:
         os.kill(members[0].pid, signal.SIGCONT)
+    if not blind:
+        time.sleep(3)
+        assert len(w.signs()) == 1 and w.revoked() == set()
+        rows = members[0].store.query("SELECT status FROM certificates")
+        assert rows == [("valid",)]
+        w.peer.stop()
+        return
     wait_for(lambda: len(w.revoked()) == 1, 20, "Vault to revoke the other")
     leaf = x509.split_chain(other.download(order))[0]
     assert "%x" % leaf.serial_number not in {

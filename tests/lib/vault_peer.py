@@ -24,6 +24,7 @@ An answer in a script changes what would be said honestly:
     delay (seconds)           before it is said
     hang                      say nothing, keep the connection
     die                       close the connection without a word
+    lose                      do it, and close the connection without a word
     raw                       this body, with status 200
     lie                       see the table in VaultPeer.sign
 
@@ -297,6 +298,8 @@ class VaultPeer:
                                      "standby": False})
         with self.lock:
             status, body = self.respond(endpoint, request, how)
+        if how.get("lose"):
+            raise Silence
         return self.say(h, status, body)
 
     @staticmethod

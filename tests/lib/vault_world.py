@@ -116,6 +116,11 @@ issuer vault {{
     def metric(self, name):
         return self.server.metrics()[f'certloop_{name}{{issuer="vault"}}']
 
+    def searches(self, outcome):
+        return self.server.metrics().get(
+            "certloop_issuer_searches_total"
+            f'{{issuer="vault",outcome="{outcome}"}}', 0)
+
     def failures(self, which):
         return self.server.metrics().get(
             "certloop_issuance_failures_total"

@@ -6,7 +6,7 @@
 -- begins at notBefore if that is earlier by now, and notAfter must be to come.
 -- The CSR's names are compared as canonical text, so one statement checks
 -- owner, state, names and time, and says who won.
--- name: order_claim  args: id text, account text, profile text, key_version int, csr blob, issuer text, lease int, serial text, not_before time, not_after time, names text  cols: attempt, cert_not_before, cert_not_after, uncertain
+-- name: order_claim  args: id text, account text, profile text, key_version int, csr blob, issuer text, lease int, serial text, not_before time, not_after time, names text  cols: attempt, cert_not_before, cert_not_after, uncertain, created
 UPDATE orders SET status = 'processing', csr = $5, issuer = $6,
     attempt = attempt + 1, lease = now_us() + $7, serial = $8,
     cert_not_before = COALESCE(not_before, $9),
@@ -19,7 +19,7 @@ WHERE id = $1 AND account = $2 AND profile = $3 AND status = 'ready'
     AND ($9 IS NOT NULL OR (not_before IS NULL AND not_after IS NULL))
     AND EXISTS (SELECT 1 FROM accounts WHERE id = $2 AND status = 'valid'
         AND key_version = $4)
-RETURNING attempt, cert_not_before, cert_not_after, uncertain
+RETURNING attempt, cert_not_before, cert_not_after, uncertain, created
 
 -- name: orders_stuck  args: count int  cols: id, attempt
 SELECT id, attempt FROM orders
@@ -27,13 +27,13 @@ WHERE status = 'processing' AND lease < now_us()
 ORDER BY lease LIMIT $1
 
 -- Nobody knows how far a dead process came: a remote issuer may have signed.
--- name: order_retake  args: id text, attempt int, lease int  cols: attempt, account, profile, csr, issuer, serial, cert_not_before, cert_not_after, uncertain
+-- name: order_retake  args: id text, attempt int, lease int  cols: attempt, account, profile, csr, issuer, serial, cert_not_before, cert_not_after, uncertain, created
 UPDATE orders SET attempt = attempt + 1, lease = now_us() + $3,
     uncertain = uncertain + CASE WHEN serial IS NULL THEN 1 ELSE 0 END,
     updated = now_us()
 WHERE id = $1 AND attempt = $2 AND status = 'processing' AND lease < now_us()
 RETURNING attempt, account, profile, csr, issuer, serial, cert_not_before,
-    cert_not_after, uncertain
+    cert_not_after, uncertain, created
 
 -- name: order_renew  args: id text, attempt int, lease int  cols: id
 UPDATE orders SET lease = now_us() + $3

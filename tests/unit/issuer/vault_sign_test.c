@@ -377,6 +377,185 @@ revocations_fail_as_signatures_do(void **state)
 	assert_true(t.r.again);
 }
 
+/* ---- what was made without an answer */
+
+/* Sign, and lose the answer; then ask again for what was made since. */
+static struct told
+lose_one(struct world *w)
+{
+	struct told t;
+
+	command(w, "{\"script\":{\"sign\":[{\"lose\":true}]}}");
+	w->rq.since = 0;
+	t = sign_it(w);
+	assert_int_equal(t.r.class, ISSUER_NETWORK);
+	assert_true(t.r.uncertain);
+	w->rq.since = when_now();
+	return sign_it(w);
+}
+
+static int64_t
+searches(const char *outcome)
+{
+	return metrics_child_get(
+	    metrics_child(FAMILY_issuer_searches, "vault", outcome));
+}
+
+static void
+what_was_made_without_an_answer_is_found(void **state)
+{
+	struct world *w = *state;
+	struct told t;
+	struct pki_cert cert;
+
+	begin_signing(w);
+	for (int i = 0; i < 3; i++) /* others */
+		assert_int_equal(sign_it(w).r.class, ISSUER_OK);
+	/* another key, so that these are not it */
+	w->key = (EVP_PKEY_free(w->key), pki_generate_key(PKI_P256));
+	w->rq.csr = pki_write_csr(w->arena, w->key, &w->names, w->rq.cn);
+	w->rq.spki = pki_write_spki(w->arena, w->key);
+	t = lose_one(w);
+	assert_int_equal(t.r.class, ISSUER_OK);
+	assert_null(pki_parse_cert(w->arena, t.r.der, &cert));
+	assert_true(str_eq(cert.spki, w->rq.spki));
+	assert_true(t.r.chain_pem.n > 0);
+	assert_int_equal(strlen(t.r.chain_id), 64);
+	assert_int_equal(count_heard(w, SIGN), 4); /* not a second time */
+	assert_int_equal(count_heard(w, "/pki/certs"), 1);
+	assert_int_equal(searches("found"), 1);
+}
+
+static void
+what_was_seen_is_not_asked_for_again(void **state)
+{
+	struct world *w = *state;
+	size_t before;
+
+	begin_signing(w);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(sign_it(w).r.class, ISSUER_OK);
+	w->key = (EVP_PKEY_free(w->key), pki_generate_key(PKI_P256));
+	w->rq.csr = pki_write_csr(w->arena, w->key, &w->names, w->rq.cn);
+	w->rq.spki = pki_write_spki(w->arena, w->key);
+	w->rq.since = when_now();
+	w->rq.look_only = true;
+	assert_int_equal(sign_it(w).r.class, ISSUER_OTHER);
+	before = w->nheard;
+	assert_true(before >= 5 + 1 + 5);
+	assert_int_equal(sign_it(w).r.class, ISSUER_OTHER);
+	turn_for(w, UNIT);
+	assert_int_equal(w->nheard, before + 1); /* the list alone */
+	assert_int_equal(searches("absent"), 2);
+}
+
+static void
+if_nothing_was_made_it_is_asked_again(void **state)
+{
+	struct world *w = *state;
+
+	begin_signing(w);
+	w->rq.since = when_now();
+	assert_int_equal(sign_it(w).r.class, ISSUER_OK);
+	assert_int_equal(count_heard(w, SIGN), 1);
+	assert_int_equal(searches("absent"), 1);
+}
+
+static void
+an_old_certificate_of_the_same_key_is_not_it(void **state)
+{
+	struct world *w = *state;
+	struct told t;
+
+	begin_signing(w);
+	assert_int_equal(sign_it(w).r.class, ISSUER_OK);
+	w->rq.since = when_now() + WHEN_HOUR;
+	t = sign_it(w);
+	assert_int_equal(t.r.class, ISSUER_OK);
+	assert_int_equal(count_heard(w, SIGN), 2);
+}
+
+static void
+a_mount_that_may_not_be_listed_is_asked_again(void **state)
+{
+	struct world *w = *state;
+
+	capture_log(w);
+	begin_signing(w);
+	command(w, "{\"always\":{\"certs\":{\"status\":403}}}");
+	assert_int_equal(lose_one(w).r.class, ISSUER_OK);
+	assert_int_equal(count_heard(w, SIGN), 2);
+	assert_int_equal(searches("blind"), 1);
+	assert_true(logged(w, "does not let us see"));
+}
+
+static void
+a_search_that_fails_changes_nothing(void **state)
+{
+	static const char *const endpoints[] = { "certs", "cert", "ca_chain" };
+	struct world *w = *state;
+
+	begin_signing(w);
+	assert_int_equal(sign_it(w).r.class, ISSUER_OK);
+	w->rq.since = when_now();
+	for (size_t i = 0; i < COUNT(endpoints); i++) {
+		struct told t;
+
+		command(w,
+		    str_printf(w->arena,
+			"{\"script\":{\"%s\":[{\"status\":502}]}}",
+			endpoints[i])
+			.p);
+		t = sign_it(w);
+		assert_int_equal(t.r.class, ISSUER_UPSTREAM_5XX);
+		assert_true(t.r.again && !t.r.uncertain);
+	}
+	assert_int_equal(count_heard(w, SIGN), 1);
+	assert_int_equal(searches("failed"), 3);
+	assert_int_equal(sign_it(w).r.class, ISSUER_OK);
+	assert_int_equal(searches("found"), 1);
+}
+
+static void
+what_is_listed_is_not_trusted(void **state)
+{
+	struct world *w = *state;
+
+	begin_signing(w);
+	w->rq.since = when_now();
+	command(w,
+	    "{\"script\":{\"certs\":[{\"raw\":\"{\\\"data\\\":{"
+	    "\\\"keys\\\":[\\\"../../sys/seal\\\",5,"
+	    "\\\"ab?x\\\",\\\"\\\"]}}\"},"
+	    "{\"raw\":\"<html>\"}]}}");
+	assert_int_equal(sign_it(w).r.class, ISSUER_OK);
+	assert_int_equal(sign_it(w).r.class, ISSUER_OK);
+	assert_int_equal(count_heard(w, "seal"), 0);
+	assert_int_equal(count_heard(w, SIGN), 2);
+}
+
+static void
+stop_ends_a_search(void **state)
+{
+	struct world *w = *state;
+	struct told t = { .arena = w->arena };
+	size_t n;
+
+	begin_signing(w);
+	w->rq.since = when_now();
+	command(w, "{\"always\":{\"certs\":{\"hang\":true}}}");
+	issuer_sign(w->issuer, &w->task, &w->rq, on_result, &t);
+	wait_heard(w, "/pki/certs", 1);
+	n = w->nheard;
+	issuer_stop(w->issuer);
+	while (t.calls == 0)
+		loop_turn(w->loop, LOOP_WAIT);
+	assert_int_equal(t.r.class, ISSUER_NETWORK);
+	assert_false(t.r.uncertain);
+	turn_for(w, 3 * UNIT);
+	assert_int_equal(w->nheard, n);
+}
+
 /* ---- the token */
 
 static void
@@ -546,6 +725,14 @@ main(void)
 		TEST(silence_and_death_are_told_apart),
 		TEST(too_many_at_once_are_refused),
 		TEST(revocations_fail_as_signatures_do),
+		TEST(what_was_made_without_an_answer_is_found),
+		TEST(what_was_seen_is_not_asked_for_again),
+		TEST(if_nothing_was_made_it_is_asked_again),
+		TEST(an_old_certificate_of_the_same_key_is_not_it),
+		TEST(a_mount_that_may_not_be_listed_is_asked_again),
+		TEST(a_search_that_fails_changes_nothing),
+		TEST(what_is_listed_is_not_trusted),
+		TEST(stop_ends_a_search),
 		TEST(a_changed_token_is_used_for_the_next_signature),
 		TEST(stop_lets_what_has_left_finish_and_nothing_else_leave),
 		TEST(an_issuer_may_go_while_vault_is_signing),
