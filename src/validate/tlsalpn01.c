@@ -7,7 +7,9 @@
  *
  *	lookup	the addresses; the rule picks
  *	connect	to one after the other, until one answers
- *	shake	hands, then judge
+ *	shake	hands, then judge: one after the other, and when a turn of the
+ *		loop has taken long the others wait for the next, since each
+ *		verifies two signatures
  */
 #include "validate/validate_int.h"
 
@@ -29,11 +31,15 @@
 #define CONNECT_TIMEOUT (5 * WHEN_SECOND)
 #define HANDSHAKE_TIMEOUT (5 * WHEN_SECOND)
 
+enum { KEY_LEN_MAX = 1100 }; /* bytes: RSA with 8192 bits, and what is around */
+#define VERSION_TAG (CBS_ASN1_CONTEXT_SPECIFIC | CBS_ASN1_CONSTRUCTED | 0)
+
 static const uint8_t alpn[] = "\x0a"
 			      "acme-tls/1";
 
 struct tlsalpn01 {
 	struct op op; /* on the query's task, while there is a socket */
+	TAILQ_ENTRY(tlsalpn01) turn; /* on validate->shaking */
 	struct check *check;
 	struct arena *arena; /* the query's */
 	struct addr addrs[VALIDATE_ADDRS_MAX];
@@ -42,12 +48,13 @@ struct tlsalpn01 {
 	SSL *ssl;
 	struct event ev;
 	struct timer timer;
-	bool connected;
+	bool connected, queued;
 	bool no_13; /* see may_ask_again */
 };
 
 static void try_next(struct tlsalpn01 *);
 static void shake(struct tlsalpn01 *);
+static void queue_shake(struct tlsalpn01 *);
 static void on_ready(evutil_socket_t, short, void *);
 
 /* ---- messages */
@@ -79,6 +86,9 @@ drop_socket(struct tlsalpn01 *t)
 {
 	if (t->fd < 0)
 		return;
+	if (t->queued)
+		TAILQ_REMOVE(&t->check->validate->shaking, t, turn);
+	t->queued = false;
 	event_del(&t->ev);
 	timer_stop(&t->timer);
 	SSL_free(t->ssl);
@@ -227,6 +237,11 @@ fail_handshake(struct tlsalpn01 *t)
 			    SSL_alert_desc_string_long(
 				reason - SSL_AD_REASON_OFFSET))
 			    .p));
+	else if (ERR_GET_LIB(e) == ERR_LIB_SSL &&
+	    reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
+		end(t,
+		    fail(t, PROBLEM_TLS, "shaking hands with",
+			"the key of its certificate is too long"));
 	else
 		end(t,
 		    fail(t, PROBLEM_TLS, "shaking hands with",
@@ -253,6 +268,35 @@ shake(struct tlsalpn01 *t)
 		break;
 	default:
 		fail_handshake(t);
+	}
+}
+
+static void
+queue_shake(struct tlsalpn01 *t)
+{
+	struct validate *v = t->check->validate;
+
+	if (t->queued)
+		return;
+	t->queued = true;
+	TAILQ_INSERT_TAIL(&v->shaking, t, turn);
+	loop_defer(v->loop, &v->shake);
+}
+
+void
+tlsalpn01_shake(void *arg)
+{
+	struct validate *v = arg;
+	struct tlsalpn01 *t;
+
+	while ((t = TAILQ_FIRST(&v->shaking)) != NULL) {
+		TAILQ_REMOVE(&v->shaking, t, turn);
+		t->queued = false;
+		shake(t);
+		if (loop_is_late(v->loop)) {
+			loop_defer(v->loop, &v->shake);
+			return;
+		}
 	}
 }
 
@@ -291,7 +335,7 @@ begin_handshake(struct tlsalpn01 *t)
 	}
 	if (t->no_13)
 		(void)SSL_set_max_proto_version(t->ssl, TLS1_2_VERSION);
-	shake(t);
+	queue_shake(t);
 }
 
 /* ---- the connection */
@@ -318,7 +362,7 @@ on_ready(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	if (t->connected) {
-		shake(t);
+		queue_shake(t);
 		return;
 	}
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0 || error != 0)
@@ -431,13 +475,40 @@ tlsalpn01_query(struct check *c)
 
 /* ---- the context */
 
-/* Who signed it, and whether it is in date, is not the question here. */
+/* How long the public key of a certificate is, in DER; 0 if it has none. */
+static size_t
+key_len(const CRYPTO_BUFFER *der)
+{
+	static const unsigned before[] = { CBS_ASN1_INTEGER, CBS_ASN1_SEQUENCE,
+		CBS_ASN1_SEQUENCE, CBS_ASN1_SEQUENCE,
+		CBS_ASN1_SEQUENCE }; /* serial, algorithm, issuer, ... */
+	CBS cbs, cert, tbs, key;
+
+	CRYPTO_BUFFER_init_CBS(der, &cbs);
+	if (!CBS_get_asn1(&cbs, &cert, CBS_ASN1_SEQUENCE) ||
+	    !CBS_get_asn1(&cert, &tbs, CBS_ASN1_SEQUENCE) ||
+	    !CBS_get_optional_asn1(&tbs, NULL, NULL, VERSION_TAG))
+		return 0;
+	for (size_t i = 0; i < sizeof(before) / sizeof(before[0]); i++)
+		if (!CBS_get_asn1(&tbs, NULL, before[i]))
+			return 0;
+	return CBS_get_asn1(&tbs, &key, CBS_ASN1_SEQUENCE) ? CBS_len(&key) : 0;
+}
+
+/*
+ * Who signed it, and whether it is in date, is not the question here; but a
+ * signature by a giant key takes long to verify, and there are two.
+ */
 static enum ssl_verify_result_t
 accept_any(SSL *ssl, uint8_t *alert)
 {
-	(void)ssl;
-	(void)alert;
-	return ssl_verify_ok;
+	const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(ssl);
+
+	if (chain == NULL || sk_CRYPTO_BUFFER_num(chain) == 0 ||
+	    key_len(sk_CRYPTO_BUFFER_value(chain, 0)) <= KEY_LEN_MAX)
+		return ssl_verify_ok;
+	*alert = SSL_AD_BAD_CERTIFICATE;
+	return ssl_verify_invalid;
 }
 
 struct ssl_ctx_st *

@@ -88,8 +88,13 @@ pump(void *arg)
 	struct check *c;
 
 	for (unsigned i = 0; i < VALIDATE_TYPES; i++)
-		while ((c = turns_take(v, (enum validate_type)i)) != NULL)
+		while ((c = turns_take(v, (enum validate_type)i)) != NULL) {
 			begin_query(c);
+			if (loop_is_late(v->loop)) {
+				loop_defer(v->loop, &v->pump);
+				return;
+			}
+		}
 }
 
 /* ---- the end */
@@ -343,7 +348,9 @@ validate_new(const struct validate_options *o, const char **why)
 	LIST_INIT(&v->checks);
 	for (size_t i = 0; i < VALIDATE_TYPES; i++)
 		TAILQ_INIT(&v->kinds[i].owners);
+	TAILQ_INIT(&v->shaking);
 	deferred_init(&v->pump, pump, v);
+	deferred_init(&v->shake, tlsalpn01_shake, v);
 	if ((v->fetch = fetch_new(&f, why)) == NULL) {
 		free(v);
 		return NULL;
@@ -371,6 +378,7 @@ validate_free(struct validate *v)
 		free_check(c);
 	}
 	loop_undefer(v->loop, &v->pump);
+	loop_undefer(v->loop, &v->shake);
 	fetch_free(v->fetch);
 	tlsalpn01_free_context(v->tls);
 	free(v);

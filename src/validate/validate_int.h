@@ -38,11 +38,14 @@ struct check {
 };
 
 TAILQ_HEAD(check_queue, check);
+TAILQ_HEAD(tls_queue, tlsalpn01);
 
 struct validate {
 	struct loop *loop;
 	struct fetch *fetch;
-	struct ssl_ctx_st *tls; /* of tls-alpn-01 */
+	struct ssl_ctx_st *tls;   /* of tls-alpn-01 */
+	struct tls_queue shaking; /* handshakes that can go on */
+	struct deferred shake;
 	LIST_HEAD(, check) checks;
 	unsigned nchecks;
 	struct validate_kind {
@@ -95,6 +98,9 @@ void tlsalpn01_query(struct check *);
 const struct problem *tlsalpn01_late(struct check *);
 
 #define QUERY_LATE "the time of the validation was over"
+
+/* Go on with handshakes until the turn has taken long; arg: a validate. */
+void tlsalpn01_shake(void *arg);
 
 /* What all tls-alpn-01 connections share; NULL if it cannot be made. */
 struct ssl_ctx_st *tlsalpn01_context(void);
