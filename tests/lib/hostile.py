@@ -7,12 +7,15 @@ certloopd is allowed to connect to NETWORK and nowhere else on this machine:
 Tripwires listen where it must never come.
 """
 
+import base64
 import datetime
 import hashlib
+import math
 import selectors
 import socket
 import ssl
 import struct
+import subprocess
 import threading
 
 import dns.dnssec
@@ -26,7 +29,7 @@ import dns.rdatatype
 import dns.rrset
 from cryptography import x509 as cx509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import x509
@@ -34,7 +37,7 @@ from challenges import ACME_IDENTIFIER
 from servers import LOCALHOST, free_port
 
 NETWORK = "127.3.0.0/16"
-SECRET = "the-secret-of-an-inner-server"    # what peers say and errors must not
+SECRET = "the-secret-of-an-inner-server"    # peers say it, errors must not
 PATIENCE = 120      # seconds that a peer hangs: far longer than any deadline
 
 
@@ -242,6 +245,49 @@ def make_certificate(folder, extensions, key=None, issuer_key=None,
     return folder / "cert.pem", folder / "key.pem"
 
 
+def _der(tag, body):
+    size = len(body)
+    if size < 128:
+        return bytes([tag, size]) + body
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(length)]) + length + body
+
+
+def giant_rsa_key():
+    """PEM of an RSA key of 16384 bits and a long exponent, which takes those
+    long who verify. Two primes so long would take us minutes to find, but any
+    number will do of which one knows the factors."""
+    def primes():
+        numbers = [rsa.generate_private_key(65537, 2048).private_numbers()
+                   for _ in range(4)]
+        return [f for n in numbers for f in (n.p, n.q)]
+    e = 8589934583
+    halves = [primes(), primes()]
+    p, q = (math.prod(half) for half in halves)
+    order_p, order_q = (math.lcm(*[f - 1 for f in half]) for half in halves)
+    d = pow(e, -1, math.lcm(order_p, order_q))
+    numbers = [0, p * q, e, d, p, q, d % order_p, d % order_q, pow(q, -1, p)]
+    body = b"".join(_der(2, n.to_bytes(n.bit_length() // 8 + 1, "big"))
+                    for n in numbers)
+    return (b"-----BEGIN RSA PRIVATE KEY-----\n"
+            + base64.encodebytes(_der(0x30, body))
+            + b"-----END RSA PRIVATE KEY-----\n")
+
+
+def giant_rsa_files(folder, name, text):
+    """Certificate and key, good for tls-alpn-01 but for the size."""
+    folder.mkdir(parents=True, exist_ok=True)
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    key.write_bytes(giant_rsa_key())
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    subprocess.run(
+        ["openssl", "req", "-x509", "-new", "-key", key, "-out", cert,
+         "-subj", "/CN=giant", "-addext", f"subjectAltName=DNS:{name}",
+         "-addext", "1.3.6.1.5.5.7.1.31=critical,DER:0420" + digest],
+        check=True, capture_output=True)
+    return cert, key
+
+
 # ---- TLS: scripts for a connection
 
 def server_context(files, protocols=("acme-tls/1",), newest=None, oldest=None,
@@ -258,18 +304,35 @@ def server_context(files, protocols=("acme-tls/1",), newest=None, oldest=None,
     return context
 
 
-def tls(context, pause=None, piece=None, first=b"", inside=None):
+class Gate:
+    """Lets nobody pass before so many have come, or 3 seconds are over."""
+
+    def __init__(self, n):
+        self.left = n
+        self.lock = threading.Lock()
+        self.open = threading.Event()
+
+    def __call__(self):
+        with self.lock:
+            self.left -= 1
+            if self.left == 0:
+                self.open.set()
+        self.open.wait(3)
+
+
+def tls(context, pause=None, piece=None, inside=None, gate=None):
     """Shake hands, then what `inside` does with the connection. piece: send
-    so many bytes at a time, with pauses; first: bytes before all others."""
+    so many bytes at a time, with pauses; gate: called before the first."""
     def script(s):
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
         t = context.wrap_bio(coming, going, server_side=True)
         waiter = threading.Event()
-        s.sendall(first)
 
         def flush():
             data = going.read()
+            if data and gate:
+                gate()
             step = piece or max(len(data), 1)
             for i in range(0, len(data), step):
                 s.sendall(data[i:i + step])
