@@ -1459,3 +1459,24 @@ def test_descriptors_come_back(world, name):
 def test_nobody_was_connected_to_who_must_not_be(world, name):
     group_of(world, name)
     assert world.tripwires.tripped == []
+
+
+# ---- memory
+
+GIANTS = [c for c in HTTP + TLS + DNS if c.slug in (
+    "giant-body", "giant-chunks", "giant-endless", "giant-header", "trailers",
+    "alpn-giant-chain", "alpn-giant-certificate", "alpn-giant-message",
+    "txt-giant", "txt-too-many")]
+GROWTH_MAX = 2048   # KiB; one of the giants would send a hundred times that
+
+
+@pytest.mark.xdist_group("hostile-memory")
+def test_giants_leave_no_memory_behind(world, figures):
+    """With sanitizers too: the quarantine is small."""
+    Group(world, GIANTS)
+    warm = world.server.rss()
+    Group(world, GIANTS)
+    last = world.server.rss()
+    figures(warm_kib=warm, last_kib=last,
+            sanitizers=world.server.is_sanitized())
+    assert last - warm < GROWTH_MAX
