@@ -40,6 +40,7 @@ publish_make(struct daemon *d)
 	d->responder = responder_new(
 	    &(struct responder_options){ .loop = d->loop,
 		.store = d->store,
+		.limits = d->limits,
 		.find_issuer = daemon_find_issuer,
 		.guard = guard,
 		.arg = d });

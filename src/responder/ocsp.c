@@ -2,6 +2,7 @@
 /*
  * OCSP, RFC 6960 and RFC 5019.
  *
+ *	limit	one of the address's requests
  *	read	the request, out of the body or the path
  *	find	the answer that was signed before; else the certificates, one
  *		batch
@@ -26,13 +27,21 @@ static const int64_t MAX_AGE = 30 * WHEN_SECOND; /* as of a CRL */
 struct asked {
 	struct req *req;
 	struct responder *responder;
-	struct issuer *issuer; /* held */
+	struct issuer *issuer;
 	struct pki_ocsp_request request;
 	struct str serials[PKI_OCSP_SINGLES_MAX]; /* canonical text */
 	uint64_t era;
 };
 
+/* A request that its address's limit decides upon. */
+struct limited {
+	struct req *req;
+	struct issuer *issuer; /* held */
+	struct str der;
+};
+
 static enum step on_found(void *, const struct store_result *);
+static enum step on_limit(void *, const struct ratelimit_result *);
 
 /* ---- answering */
 
@@ -116,8 +125,7 @@ answer(struct req *req, struct issuer *issuer, struct str der)
 
 	as->req = req;
 	as->responder = rs;
-	as->issuer = issuer_hold(issuer);
-	arena_defer(a, issuer_let_go, issuer);
+	as->issuer = issuer; /* limit() holds it */
 	if (!pki_ocsp_read(der, &as->request))
 		return refuse(req, PKI_OCSP_MALFORMED);
 	if (!is_all_issued_by(as))
@@ -133,6 +141,41 @@ answer(struct req *req, struct issuer *issuer, struct str der)
 		return reply(req, &an);
 	}
 	return ask_store(as);
+}
+
+/* ---- the limit */
+
+/* An IPv6 address stands for its network, as everywhere. */
+static enum step
+limit(struct req *req, struct issuer *issuer, struct str der)
+{
+	struct responder *rs = req->app->ctx;
+	struct arena *a = req->task.arena;
+	struct limited *l = arena_new(a, struct limited);
+	struct take t = { .limit = LIMIT_OCSP };
+
+	*l = (struct limited){ .req = req,
+		.issuer = issuer_hold(issuer),
+		.der = der };
+	arena_defer(a, issuer_let_go, issuer);
+	if (req->peer.len == 0 ||
+	    ratelimit_get(rs->options.limits, LIMIT_OCSP).max == 0)
+		return answer(req, issuer, der);
+	t.key = addr_text(a, addr_mask(req->peer, LIMIT_SITE_BITS));
+	return ratelimit_take(rs->options.limits, &req->task, &t, 1, NULL,
+	    on_limit, l);
+}
+
+/* What cannot be counted is answered: it is out of the cache, or not at all. */
+static enum step
+on_limit(void *arg, const struct ratelimit_result *r)
+{
+	struct limited *l = arg;
+
+	if (r->status != RATELIMIT_PASS && r->status != RATELIMIT_DOWN)
+		return req_fail(l->req,
+		    ratelimit_problem(l->req->task.arena, r));
+	return answer(l->req, l->issuer, l->der);
 }
 
 /* ---- the answer */
@@ -215,7 +258,7 @@ post_start(struct req *req)
 		return req_fail(req,
 		    problem_new(req->task.arena, PROBLEM_MEDIA_TYPE,
 			"the content type must be " TYPE_REQUEST));
-	return answer(req, issuer, req->body);
+	return limit(req, issuer, req->body);
 }
 
 /* RFC 6960 appendix A.1: base64 with its padding. */
@@ -232,7 +275,7 @@ get_start(struct req *req)
 	der = arena_alloc(req->task.arena, room + 1);
 	if (!EVP_DecodeBase64(der, &n, room, (const uint8_t *)text.p, text.n))
 		return refuse(req, PKI_OCSP_MALFORMED);
-	return answer(req, issuer, str_make(der, n));
+	return limit(req, issuer, str_make(der, n));
 }
 
 const struct route ocsp_post_route = {

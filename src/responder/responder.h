@@ -12,6 +12,7 @@
 #include "http/http.h"
 #include "issuer/issuer.h"
 #include "loop/loop.h"
+#include "ratelimit/ratelimit.h"
 #include "store/store.h"
 
 struct responder;
@@ -25,6 +26,7 @@ typedef int64_t responder_guard_fn(void *arg, struct addr peer);
 struct responder_options {
 	struct loop *loop;
 	struct store *store;
+	struct ratelimit *limits;
 	responder_find_fn *find_issuer;
 	responder_guard_fn *guard; /* NULL: everybody may */
 	void *arg;

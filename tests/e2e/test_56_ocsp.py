@@ -319,3 +319,23 @@ def test_what_no_issuer_publishes_is_not_found(server, path):
     """And nothing is touched after that was said."""
     for _ in range(3):
         assert server.web().get(server.base + path).status == 404
+
+
+def test_an_address_that_asks_too_often_waits(new_server, engine):
+    server = new_server(engine, limits="ocsp_per_address = 5/20s")
+    server.start()
+    _, leaf, ca = obtain(server)
+    body = request_for(leaf, ca)
+    answers = [post(server, body) for _ in range(8)]
+    assert [a.status for a in answers] == [200] * 5 + [429] * 3
+    late = answers[-1]
+    assert late.header("Content-Type") == "application/problem+json"
+    assert 0 < int(late.header("Retry-After")) <= 20
+    metrics = server.metrics()
+    assert metrics['certloop_limits_total{limit="ocsp_per_address",'
+                   'result="refused"}'] == 3
+    # nothing else is kept from it
+    assert server.web().request(
+        "GET", f"{server.base}/ca/local/crl").status == 200
+    time.sleep(int(late.header("Retry-After")))
+    assert post(server, body).status == 200
