@@ -6,6 +6,7 @@
 #include "certloops/certloops_int.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/id.h"
 #include "base/when.h"
@@ -22,13 +23,18 @@ enum { UNDELIVERED, ASKED, COUNTED, ENDING };
 /* The series of the metric; stopped loops do not count. */
 static const char *const states[] = { "new", "valid", "failing", "paused" };
 
-enum { STATES = sizeof(states) / sizeof(states[0]) };
+enum { STATES = LOOP_STATES, COUNT_PAGE = 1000 };
+
+_Static_assert(sizeof(states) / sizeof(states[0]) == LOOP_STATES,
+    "a sum for each state");
 
 static void on_poll(void *);
 static enum step on_due(void *, const struct store_result *);
 static void on_again(void *);
 static void collect(void *);
 static void zero_states(void);
+static void start_count(struct certloops *);
+static void ask_count(struct certloops *, struct batch *);
 
 uint32_t
 certloops_draw(const struct certloops *cl)
@@ -91,6 +97,8 @@ certloops_configure(struct certloops *cl, const struct conf *conf)
 void
 certloops_want(struct certloops *cl)
 {
+	start_count(cl);
+	cl->counting = false; /* a page under way is of the set before */
 	reconcile_replace(cl,
 	    wanted_make(cl->conf, &cl->served.hosts, &cl->asked));
 }
@@ -183,7 +191,7 @@ on_poll(void *arg)
 		return;
 	cl->is_polling = true;
 	cl->wake = cl->more = false;
-	cl->counting = cl->counted == 0 ||
+	cl->counting = cl->counted == 0 || cl->count_at > 0 ||
 	    loop_mono(cl->loop) - cl->counted >= COUNT_SECONDS * WHEN_SECOND;
 	task_init(&cl->polling);
 	b = store_new_batch(cl->store, &cl->polling, STR(""));
@@ -192,8 +200,7 @@ on_poll(void *arg)
 	store_int(b, 4 * LOOP_DELIVERIES_MAX);
 	store_add(b, SQL_ASKED_CHANGES);
 	if (cl->counting) {
-		store_add(b, SQL_LOOPS_COUNT);
-		store_str(b, cl->options.node);
+		ask_count(cl, b);
 		store_add(b, SQL_LOOPS_ENDING);
 		store_str(b, cl->options.node);
 		store_int(b, LOOP_CHUNK);
@@ -264,26 +271,53 @@ zero_states(void)
 }
 
 static void
-set_gauges(struct certloops *cl, const struct store_result *r)
+start_count(struct certloops *cl)
 {
-	int64_t first = 0, t;
+	cl->count_at = 0;
+	cl->tally_expiry = 0;
+	memset(cl->tally, 0, sizeof(cl->tally));
+}
 
-	zero_states();
+/* Count another page, as many loops would take longer than a turn may. */
+static void
+ask_count(struct certloops *cl, struct batch *b)
+{
+	const struct wanted_set *w = &cl->wanted;
+	bool none = cl->count_at >= w->n;
+
+	cl->count_end = cl->count_at + COUNT_PAGE;
+	if (cl->count_end > w->n)
+		cl->count_end = w->n;
+	store_add(b, SQL_LOOPS_COUNT);
+	store_str(b, cl->options.node);
+	store_str(b, none ? STR("") : w->v[cl->count_at].name);
+	store_str(b, none ? STR("") : w->v[cl->count_end - 1].name);
+}
+
+static void
+take_count(struct certloops *cl, const struct store_result *r)
+{
 	for (size_t i = 0; i < store_nrows(r, COUNTED); i++) {
 		struct str state = store_get_str(r, COUNTED, i,
 		    LOOPS_COUNT_STATE);
+		int64_t t = store_get_int(r, COUNTED, i, LOOPS_COUNT_NOT_AFTER);
 
 		for (size_t k = 0; k < STATES; k++)
 			if (str_is(state, states[k]))
-				metrics_child_set(metrics_child(FAMILY_loops,
-						      states[k]),
-				    store_get_int(r, COUNTED, i,
-					LOOPS_COUNT_N));
-		t = store_get_int(r, COUNTED, i, LOOPS_COUNT_NOT_AFTER);
-		if (t > 0 && (first == 0 || t < first))
-			first = t;
+				cl->tally[k] += store_get_int(r, COUNTED, i,
+				    LOOPS_COUNT_N);
+		if (t > 0 && (cl->tally_expiry == 0 || t < cl->tally_expiry))
+			cl->tally_expiry = t;
 	}
-	cl->first_expiry = first;
+	cl->count_at = cl->count_end;
+	if (cl->count_at < cl->wanted.n)
+		return; /* the next poll goes on */
+	for (size_t k = 0; k < STATES; k++)
+		metrics_child_set(metrics_child(FAMILY_loops, states[k]),
+		    cl->tally[k]);
+	cl->first_expiry = cl->tally_expiry;
+	cl->counted = loop_mono(cl->loop);
+	start_count(cl);
 }
 
 /* If it is not under way already, and there is room. */
@@ -356,8 +390,7 @@ on_due(void *arg, const struct store_result *r)
 			0 :
 			store_get_int(r, ASKED, 0, ASKED_CHANGES_N));
 	if (cl->counting) {
-		cl->counted = loop_mono(cl->loop);
-		set_gauges(cl, r);
+		take_count(cl, r);
 		ending_warn(cl, r, ENDING);
 	}
 	for (size_t i = 0; i < store_nrows(r, UNDELIVERED) && !cl->stopped; i++)

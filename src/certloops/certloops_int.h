@@ -16,6 +16,7 @@ enum {
 	LOOP_ATTEMPTS_MAX = 8,   /* of each issuer, in this process */
 	LOOP_DELIVERIES_MAX = 4, /* the same */
 	LOOP_CHUNK = 50,         /* loops in one batch of a reconcile */
+	LOOP_STATES = 4,         /* that are counted */
 	LOOP_NAME_MAX = 270,     /* "serve:" and a DNS name */
 	LOOP_NAMES_TEXT_MAX = 1 << 15,
 };
@@ -140,6 +141,9 @@ struct certloops {
 	bool counting;      /* the poll under way counts, for the metrics */
 	int64_t counted;    /* loop_mono of the newest count */
 	int64_t first_expiry;
+	size_t count_at;  /* loops that were counted in the count under way */
+	size_t count_end; /* with those of this poll */
+	int64_t tally[LOOP_STATES], tally_expiry; /* its sums so far */
 	/* attempt.c */
 	struct keymaker *keymaker;
 	LIST_HEAD(, attempt) attempts;

@@ -204,12 +204,13 @@ RETURNING failures
 
 -- ---- for people
 
--- name: loops_count  args: node text  cols: state, n, not_after
+-- A page of this node's loops: all of them at once would take long.
+-- name: loops_count  args: node text, first text, last text  cols: state, n, not_after
 SELECT x.state, count(*) AS n, min(x.not_after) AS not_after
 FROM (SELECT CASE WHEN l.paused = 1 AND l.state <> 'stopped' THEN 'paused'
         ELSE l.state END AS state, l.not_after
     FROM loop_nodes n JOIN loops l ON l.name = n.loop
-    WHERE n.node = $1) x GROUP BY x.state
+    WHERE n.node = $1 AND n.loop >= $2 AND n.loop <= $3) x GROUP BY x.state
 
 -- name: admin_loops  args: id text, scan int, count int, state text  cols: stop_key, stop_id, stop_n, k, id, source, names, state, failures, next_attempt, not_after, last_error
 WITH scan AS (SELECT name FROM loops WHERE name > $1 ORDER BY name LIMIT $2),
