@@ -25,6 +25,7 @@ static const struct route *const routes[] = {
 	&challenge_route.http,
 	&finalize_route.http,
 	&cert_route.http,
+	&alternate_route.http,
 	&chain_route.http,
 	&revoke_route.http,
 	&key_change_route.http,

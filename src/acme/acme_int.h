@@ -201,7 +201,8 @@ extern const struct acme_route new_account_route, account_route, orders_route;
 extern const struct acme_route new_order_route, order_route, authz_route,
     challenge_route;
 extern const struct acme_route new_authz_route;
-extern const struct acme_route finalize_route, cert_route, chain_route;
+extern const struct acme_route finalize_route, cert_route, chain_route,
+    alternate_route;
 extern const struct acme_route revoke_route, key_change_route,
     renewal_info_route;
 

@@ -14,10 +14,11 @@
 
 static const int local_only[] = { CONF_AT_ISSUER_certificate,
 	CONF_AT_ISSUER_key, CONF_AT_ISSUER_key_passphrase_file,
-	CONF_AT_ISSUER_chain, CONF_AT_ISSUER_ca_issuers_url,
-	CONF_AT_ISSUER_ocsp_url, CONF_AT_ISSUER_crl_url,
-	CONF_AT_ISSUER_crl_interval, CONF_AT_ISSUER_crl_lifetime,
-	CONF_AT_ISSUER_ocsp, CONF_AT_ISSUER_ocsp_lifetime };
+	CONF_AT_ISSUER_chain, CONF_AT_ISSUER_alternate_chain,
+	CONF_AT_ISSUER_ca_issuers_url, CONF_AT_ISSUER_ocsp_url,
+	CONF_AT_ISSUER_crl_url, CONF_AT_ISSUER_crl_interval,
+	CONF_AT_ISSUER_crl_lifetime, CONF_AT_ISSUER_ocsp,
+	CONF_AT_ISSUER_ocsp_lifetime };
 
 static const int vault_only[] = { CONF_AT_ISSUER_address, CONF_AT_ISSUER_mount,
 	CONF_AT_ISSUER_role, CONF_AT_ISSUER_namespace, CONF_AT_ISSUER_ca_file,
@@ -57,6 +58,11 @@ check_local(struct conf_loader *l, const struct conf_issuer *s)
 	if (s->chain.n > 0 && s->certificate.n == 0)
 		conf_error(l, conf_line_of(&s->at, CONF_AT_ISSUER_chain),
 		    "issuer %s: chain needs certificate and key", s->at.name.p);
+	if (s->alternate_chain.n > 0 && s->certificate.n == 0)
+		conf_error(l,
+		    conf_line_of(&s->at, CONF_AT_ISSUER_alternate_chain),
+		    "issuer %s: alternate_chain needs certificate and key",
+		    s->at.name.p);
 	if (s->key_passphrase_file.n > 0 && s->key.n == 0)
 		conf_error(l,
 		    conf_line_of(&s->at, CONF_AT_ISSUER_key_passphrase_file),

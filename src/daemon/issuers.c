@@ -49,6 +49,9 @@ local_options(struct arena *a, const struct daemon *d, const struct conf *c,
 		.key_file = given ? ci->key.p : own.key,
 		.chain_file = given ? (ci->chain.n > 0 ? ci->chain.p : NULL) :
 				      own.root,
+		.alternate_file = ci->alternate_chain.n > 0 ?
+		    ci->alternate_chain.p :
+		    NULL,
 		.passphrase_file = ci->key_passphrase_file.n > 0 ?
 		    ci->key_passphrase_file.p :
 		    NULL,

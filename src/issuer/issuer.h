@@ -171,6 +171,7 @@ struct issuer_local_options {
 	const char *name;
 	struct loop *loop;
 	const char *cert_file, *key_file, *chain_file; /* chain may be NULL */
+	const char *alternate_file;  /* another chain of it; NULL: none */
 	const char *passphrase_file; /* of the key; NULL: not encrypted */
 	/* usec before now that validity begins; never more than this part of
 	 * the lifetime */
@@ -190,6 +191,12 @@ void issuer_local_set(struct issuer *, const struct issuer_local_options *);
 
 /* The CA behind a local issuer; lives as long as the issuer. */
 const struct pki_ca *issuer_local_ca(const struct issuer *);
+
+/*
+ * The other chain that clients may choose instead of the one with that id, as
+ * PEM text; STR_NONE if there is none.
+ */
+struct str issuer_local_alternate(const struct issuer *, struct str chain_id);
 
 /* What is published about the certificates of a local issuer. */
 struct issuer_publishing {

@@ -19,7 +19,8 @@ struct local {
 	struct loop *loop;
 	struct arena *arena; /* holds the CA and the texts */
 	struct pki_ca ca;
-	char chain_id[65]; /* SHA-256 of the chain's text */
+	struct str alternate; /* PEM; STR_NONE: there is no other chain */
+	char chain_id[65];    /* SHA-256 of the chain's text */
 	int64_t backdate;
 	struct url {
 		char text[PKI_URL_MAX + 1]; /* empty: none */
@@ -240,6 +241,32 @@ issuer_local_on_revoke(struct issuer *issuer, issuer_revoked_fn *fn, void *arg)
 	l->on_revoke_arg = arg;
 }
 
+/* It begins with another certificate of the same CA, or ends elsewhere. */
+static const char *
+load_alternate(struct local *l, const struct issuer_local_options *o)
+{
+	struct pki_ca other;
+	const char *why;
+
+	if (o->alternate_file == NULL)
+		return NULL;
+	why = pki_load_ca_files(l->arena,
+	    &(struct pki_ca_files){ .cert = o->alternate_file,
+		.key = o->key_file,
+		.passphrase = o->passphrase_file },
+	    when_now() / WHEN_SECOND, &other);
+	if (why != NULL)
+		return why;
+	if (!str_eq(other.cert.subject, l->ca.cert.subject) ||
+	    !str_eq(other.cert.ski, l->ca.cert.ski))
+		return str_printf(l->arena,
+		    "%s: the subject or the key id is not that of %s",
+		    o->alternate_file, o->cert_file)
+		    .p;
+	l->alternate = other.chain_pem;
+	return NULL;
+}
+
 struct issuer *
 issuer_local_new(const struct issuer_local_options *o, struct arena *a,
     const char **why)
@@ -261,6 +288,8 @@ issuer_local_new(const struct issuer_local_options *o, struct arena *a,
 		.chain = o->chain_file,
 		.passphrase = o->passphrase_file },
 	    when_now() / WHEN_SECOND, &l->ca);
+	if (*why == NULL)
+		*why = load_alternate(l, o);
 	if (*why != NULL) {
 		*why = str_cstr(a, str_from(*why)); /* ours goes away */
 		issuer_free(&l->issuer);
@@ -269,6 +298,16 @@ issuer_local_new(const struct issuer_local_options *o, struct arena *a,
 	SHA256((const uint8_t *)l->ca.chain_pem.p, l->ca.chain_pem.n, hash);
 	memcpy(l->chain_id, hex_encode(l->arena, str_make(hash, 32)).p, 65);
 	return &l->issuer;
+}
+
+struct str
+issuer_local_alternate(const struct issuer *issuer, struct str chain_id)
+{
+	const struct local *l = (const struct local *)(const void *)issuer;
+
+	return issuer->ops == &local_ops && str_is(chain_id, l->chain_id) ?
+	    l->alternate :
+	    STR_NONE;
 }
 
 const struct pki_ca *

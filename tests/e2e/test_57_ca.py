@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Procedures of certloop-ca(7): its commands are run as they stand there."""
 
+import datetime
 import re
 import secrets
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509 as cx509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import NameOID
 
 import servers
 import x509
@@ -120,3 +123,107 @@ def test_two_issuers_with_one_key_are_refused(new_server):
     done = server.run("-c", server.file)
     assert done.returncode == 3
     assert "issuers local and twin have the same key" in done.stdout
+
+
+# ---- two chains
+
+def make_authority(title, key, above=None):
+    """A CA certificate for the key, self-signed or by (certificate, key)."""
+    day = datetime.timedelta(days=1)
+    now = datetime.datetime.utcnow().replace(microsecond=0)
+    name = cx509.Name([cx509.NameAttribute(NameOID.COMMON_NAME, title)])
+    public, signer = key.public_key(), above[1] if above else key
+    return (
+        cx509.CertificateBuilder().subject_name(name)
+        .issuer_name(above[0].subject if above else name).public_key(public)
+        .serial_number(cx509.random_serial_number())
+        .not_valid_before(now - day).not_valid_after(now + 900 * day)
+        .add_extension(cx509.BasicConstraints(True, None), True)
+        .add_extension(cx509.KeyUsage(
+            False, False, False, False, False, True, True, False, False),
+            True)
+        .add_extension(cx509.SubjectKeyIdentifier.from_public_key(public),
+                       False)
+        .add_extension(
+            cx509.AuthorityKeyIdentifier.from_issuer_public_key(
+                signer.public_key()), False)
+        .sign(signer, hashes.SHA256()))
+
+
+def pem_of(certificate):
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+@pytest.fixture
+def crossed(tmp_path):
+    """A CA that two roots have signed: (roots, options of the issuer)."""
+    keys = [x509.new_key() for _ in range(3)]
+    roots = [make_authority(f"Root {n}", keys[n]) for n in range(2)]
+    for n, root in enumerate(roots):
+        (tmp_path / f"root{n}.pem").write_text(pem_of(root))
+        (tmp_path / f"ca{n}.pem").write_text(pem_of(
+            make_authority("Crossed CA", keys[2], (root, keys[n]))))
+    key = tmp_path / "ca.key"
+    key.touch(mode=0o600)
+    key.write_bytes(keys[2].private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption()))
+    return tmp_path, (f'certificate = "{tmp_path}/ca0.pem"\n'
+                      f'key = "{key}"\n'
+                      f'alternate_chain = "{tmp_path}/ca1.pem"')
+
+
+CROSSED = """
+profile default {
+  issuer = crossed
+  auth_mode = trust_authenticated
+  open = true
+}
+"""
+
+
+def links(response):
+    return re.findall(r'<([^>]*)>;rel="alternate"',
+                      ", ".join(response.headers("Link")))
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+def test_a_client_may_choose_the_other_chain(new_server, engine, crossed):
+    folder, options = crossed
+    server = new_server(engine, profiles=CROSSED,
+                        extra="issuer crossed {\n" + options + "\n}").start()
+    client = server.client()
+    order, chain, _ = client.obtain([f"{secrets.token_hex(5)}.example.org"])
+    x509.openssl_verify(chain, folder / "root0.pem", server.directory)
+    first = client.post(order["certificate"])
+    other = links(first)
+    assert len(other) == 1
+    second = client.post(other[0])
+    assert second.header("Content-Type") == "application/pem-certificate-chain"
+    x509.openssl_verify(second.body, folder / "root1.pem", server.directory)
+    assert x509.split_chain(second.body)[0] == x509.split_chain(chain)[0]
+    assert x509.split_chain(second.body)[1] != x509.split_chain(chain)[1]
+    assert links(second) == [order["certificate"]]
+    # it is its owner's, and there only if there is another chain
+    stranger = server.client()
+    stranger.register()
+    assert stranger.send(other[0]).status == 404
+    assert client.send(other[0][:-1] + "!").status == 404
+
+
+def test_without_another_chain_there_is_no_link(server):
+    client = server.client()
+    order, _, _ = client.obtain([f"{secrets.token_hex(5)}.example.org"])
+    assert links(client.post(order["certificate"])) == []
+    url = order["certificate"].replace("/cert/", "/alternate/")
+    assert client.send(url).status == 404
+
+
+def test_a_chain_of_another_ca_stops_the_start(new_server, crossed):
+    folder, options = crossed
+    (folder / "ca1.pem").write_text((folder / "root1.pem").read_text())
+    server = new_server("sqlite", profiles=CROSSED,
+                        extra="issuer crossed {\n" + options + "\n}")
+    server.spawn()
+    assert server.wait_end() == 3
+    assert "ca1.pem" in server.log()

@@ -85,8 +85,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'revoked', now_us(), 4,
 ON CONFLICT (serial, issuer) DO NOTHING
 RETURNING id
 
--- name: cert_get  args: id text, account text, profile text, key_version int  cols: der, pem, chain
-SELECT c.der, h.pem, c.chain
+-- name: cert_get  args: id text, account text, profile text, key_version int  cols: der, pem, chain, issuer
+SELECT c.der, h.pem, c.chain, c.issuer
 FROM certificates c JOIN chains h ON h.id = c.chain
     JOIN accounts a ON a.id = c.account
 WHERE c.id = $1 AND c.account = $2 AND c.profile = $3
