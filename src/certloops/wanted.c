@@ -196,6 +196,15 @@ compare(const void *a, const void *b)
 	return str_cmp(x->name, y->name);
 }
 
+static bool
+is_sorted(const struct wanted_set *s)
+{
+	for (size_t i = 1; i < s->n; i++)
+		if (compare(&s->v[i - 1], &s->v[i]) > 0)
+			return false;
+	return true;
+}
+
 /* There are few of them. */
 static void
 find_issuers(struct wanted_set *s, size_t most)
@@ -217,16 +226,20 @@ wanted_make(const struct conf *c, const struct serve_hosts *hosts,
     const struct asked *asked)
 {
 	struct wanted_set s = { .arena = arena_create() };
+	size_t k = 0;
 
 	s.v = arena_array(s.arena, struct wanted,
 	    c->nloops + hosts->n + asked->n + 1);
 	for (size_t i = 0; i < c->nloops; i++)
 		s.v[s.n++] = from_conf(s.arena, &c->loops[i]);
+	/* the newest first in the list, which is the last by name */
+	s.n += asked->n;
+	for (const struct asked_loop *l = asked->first; l != NULL; l = l->next)
+		s.v[s.n - ++k] = from_asked(s.arena, c, l);
 	for (size_t i = 0; i < hosts->n; i++)
 		s.v[s.n++] = from_host(s.arena, c, hosts->v[i]);
-	for (const struct asked_loop *l = asked->first; l != NULL; l = l->next)
-		s.v[s.n++] = from_asked(s.arena, c, l);
-	qsort(s.v, s.n, sizeof(*s.v), compare);
+	if (!is_sorted(&s)) /* many are most often */
+		qsort(s.v, s.n, sizeof(*s.v), compare);
 	find_issuers(&s, c->nissuers + 1);
 	return s;
 }
