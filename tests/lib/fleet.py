@@ -399,8 +399,8 @@ def balance(build, directory, made, redis, store, retry=True,
     for i, port in enumerate(ports):
         replica = Replica(
             build, directory / f"member{i}", store=store, redis=redis,
-            proxied="forwarded" if with_nginx else True, public_url=f"https://localhost:{proxy.port}",
-            **options)
+            proxied="forwarded" if with_nginx else True,
+            public_url=f"https://localhost:{proxy.port}", **options)
         made.append(replica)
         replica.port = port
         replica.write_config()
