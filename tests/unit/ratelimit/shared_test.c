@@ -44,12 +44,15 @@ drop_fleet(struct fleet *fleet)
 	}
 }
 
-/* A fresh nonce under the epoch that this connection knows of. */
+/* A fresh nonce under the epoch of this connection, once it is sure of it. */
 static struct ratelimit_nonce
 mint_at(struct fixture *f, const struct redis *redis)
 {
 	static unsigned number;
+	int64_t end = when_now() + 5 * WHEN_SECOND;
 
+	while (redis_epoch(redis).p == NULL && when_now() < end)
+		turn_for(f->loop, 1);
 	return (struct ratelimit_nonce){
 		.id = str_printf(f->a, "nonce%u", number++),
 		.epoch = str_dup(f->a, redis_epoch(redis)),

@@ -682,7 +682,7 @@ nothing_is_entrusted_while_the_last_answer_is_late(void **state)
 	go_on_for(f, 10);
 	assert_null(redis_epoch(f->redis).p);
 	ask(f, &g);
-	go_on_for(f, 10);
+	go_on_until_asked(f, 1);
 	peer_answer(&f->peer, ":2\r\n");
 	assert_true(go_on_until(f, &g.done, 1000));
 	assert_str(redis_epoch(f->redis), EPOCH);
