@@ -440,6 +440,7 @@ search(struct work *w, int64_t since)
 		.name = w->name,
 		.mount = v->mount,
 		.spki = w->order.spki,
+		.names = &w->order.names,
 		.since = (since - v->backdate - SEARCH_SLACK) / WHEN_SECOND,
 		.timeout = v->timeout,
 		.fn = on_found,

@@ -149,7 +149,9 @@ take_cert(struct look *l, struct str body)
 		p->spki = ~f->spki;
 		return false;
 	}
-	if (!str_eq(cert.spki, f->s.spki) || cert.not_before < f->s.since)
+	/* a client may use one key for many orders */
+	if (!str_eq(cert.spki, f->s.spki) || cert.not_before < f->s.since ||
+	    !pki_names_equal(&cert.names, f->s.names))
 		return false;
 	f->found.pem = str_dup(a, pem);
 	return true;

@@ -169,6 +169,7 @@ struct vault_search {
 	struct task *task; /* of this search alone; its arena has the results */
 	const char *name;  /* of the issuer */
 	struct str mount, spki;
+	const struct pki_names *names;
 	int64_t since; /* seconds: no older than that */
 	int64_t timeout;
 	struct vault_seen *seen;
@@ -176,7 +177,7 @@ struct vault_search {
 	void *arg;
 };
 
-/* Search for a certificate with that key. */
+/* Search for a certificate with that key and just those names. */
 void vault_find(const struct vault_search *, struct str token);
 
 /* ---- vault_check.c: what came back */

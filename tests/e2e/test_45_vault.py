@@ -443,7 +443,8 @@ def test_kill_9_between_request_and_answer(world, engine):
     w.client.wait(order, seconds=30)
     assert order.status == "valid"
     pem = w.client.download(order)
-    assert len(w.signs()) == 2
+    # what the first request made was found, or it was not there yet
+    assert len(w.signs()) in (1, 2)
     rows = w.rows("SELECT order_id, der FROM certificates")
     assert len(rows) == 1
     assert rows[0][1] == x509.der(x509.split_chain(pem)[0])

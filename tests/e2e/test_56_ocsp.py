@@ -336,6 +336,6 @@ def test_an_address_that_asks_too_often_waits(new_server, engine):
                    'result="refused"}'] == 3
     # nothing else is kept from it
     assert server.web().request(
-        "GET", f"{server.base}/ca/local/crl").status == 200
+        "GET", f"{server.base}/ca/local/certificate").status == 200
     time.sleep(int(late.header("Retry-After")))
     assert post(server, body).status == 200

@@ -174,4 +174,5 @@ redis {{
     assert redis.called("lpush") >= 1
     # the store redeemed
     assert int(server.store.query("SELECT count(*) FROM nonces")[0][0]) > 3
+    server.wait_log("nonces are not kept there")
     assert server.log().count("nonces are not kept there") == 1
