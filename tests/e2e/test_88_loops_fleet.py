@@ -3,6 +3,7 @@
 
 import json
 import os
+import random
 import signal
 import tempfile
 import time
@@ -10,7 +11,7 @@ import time
 import pytest
 
 import fleet
-from servers import wait_for
+from servers import children, wait_for
 
 # 1,000 and figures by make proof-loops.
 LOOPS = int(os.environ.get("CERTLOOP_LOOPS", 0))
@@ -26,11 +27,13 @@ def record(**figures):
             print(json.dumps(figures), file=f)
 
 
-def loops_text(folder, count):
+def loops_text(folder, count, slow=None):
+    """Each slow-th has an RSA key, which a child makes in its own time."""
     return "".join(f"""
 loop l{n:04} {{
   names = {{ "l{n:04}.example.org" }}
   folder = "{folder}/l{n:04}"
+  key_type = {"rsa3072" if slow and n % slow == 0 else "ecdsa-p256"}
 }}
 """ for n in range(count))
 
@@ -48,13 +51,13 @@ def replicas(build, new_store, tmp_path, memory_folder):
     """Makes three on one Postgres that want the same loops."""
     made = []
 
-    def make(count):
+    def make(count, slow=None):
         store = new_store("postgres")
         for i in range(3):
             replica = fleet.Replica(
                 build, tmp_path / f"r{i}", store=store,
                 top=f"lease = {LEASE}s",
-                extra=loops_text(f"{memory_folder}/node{i}", count))
+                extra=loops_text(f"{memory_folder}/node{i}", count, slow))
             made.append(replica)
             if i == 0:
                 replica.init_ca()
@@ -79,34 +82,45 @@ def count(store, where):
     return int(n)
 
 
-def stop_with_an_attempt(store, victim):
+def wait_until_a_key_is_made(process):
+    """A child makes it; the claim goes out as soon as it has ended."""
+    made = wait_for(lambda: set(children(process.pid)), 60, "a key's child",
+                    pause=0.001)
+    wait_for(lambda: made - set(children(process.pid)), 60, "its end",
+             pause=0.001)
+
+
+def stop_with_an_attempt(store, victim, holder):
     """SIGSTOP in the midst of an attempt: its claim is in the store, its
-    result is not. Which leases are its own, silence tells: the others end
-    theirs. Returns when it was stopped, and the names."""
-    held = ("SELECT name, attempt, holder FROM loops "
-            "WHERE lease_until IS NOT NULL")
+    result is not. Returns when it was stopped, and the names of the loops."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
+        wait_until_a_key_is_made(victim.process)
+        time.sleep(random.uniform(0, 0.003))
         victim.process.send_signal(signal.SIGSTOP)
         at = time.monotonic()
         time.sleep(0.2)     # what it sent is done by now
-        before = set(store.query(held))
-        time.sleep(0.8)     # an attempt takes milliseconds
-        left = before & set(store.query(held))
+        left = store.query("SELECT name FROM loops WHERE "
+                           f"lease_until IS NOT NULL AND holder = '{holder}'")
         if left:
-            return at, [name for name, _, _ in left]
+            return at, [name for name, in left]
         victim.process.send_signal(signal.SIGCONT)
-        time.sleep(0.05)
     raise AssertionError("no attempt was under way at any stop")
 
 
 def test_a_killed_and_a_stopped_replica_cost_no_loop_and_double_none(
         replicas):
     many = LOOPS or 240
-    members = replicas(many)
+    members = replicas(many, slow=4)
     store = members[0].store
+    asleep = members[2]
     begin = time.monotonic()
-    for replica in members:
+    asleep.spawn()
+    asleep.wait_ready(60)
+    ((holder,),) = wait_for(
+        lambda: store.query("SELECT DISTINCT holder FROM loops "
+                            "WHERE lease_until IS NOT NULL"), 60, "a lease")
+    for replica in members[:2]:
         replica.spawn()
     for replica in members:
         replica.wait_ready(60)
@@ -114,8 +128,7 @@ def test_a_killed_and_a_stopped_replica_cost_no_loop_and_double_none(
              "the first tenth")
 
     # one is stopped with attempts under way, the busiest other is killed
-    asleep = members[2]
-    stopped, held = stop_with_an_attempt(store, asleep)
+    stopped, held = stop_with_an_attempt(store, asleep, holder)
     assert count(store, "version = 0") > 0, "it was over already"
     done = {r: attempts(r, "obtained") for r in members[:2]}
     busiest = max(done, key=done.get)
