@@ -272,14 +272,11 @@ void
 issue_start(struct acme *acme, const struct claim *claim, struct task *t,
     int64_t wait, issued_fn *fn, void *arg)
 {
-	struct task task;
-	struct issuance *s;
+	struct arena *a = arena_create();
+	struct issuance *s = arena_new(a, struct issuance);
 	const struct problem *pr;
 
-	task_init(&task);
-	s = arena_new(task.arena, struct issuance);
-	s->task.arena = task.arena;
-	LIST_INIT(&s->task.ops);
+	task_init_in(&s->task, a);
 	s->acme = acme;
 	s->setup = acme_hold(acme, s->task.arena);
 	s->began = loop_mono(acme->loop);

@@ -63,14 +63,11 @@ acme_tell_issuers(struct acme *acme)
 static void
 claim(struct acme *acme, struct str id, int64_t tries)
 {
-	struct task task;
-	struct telling *t;
+	struct arena *a = arena_create();
+	struct telling *t = arena_new(a, struct telling);
 	struct batch *b;
 
-	task_init(&task);
-	t = arena_new(task.arena, struct telling);
-	t->task.arena = task.arena;
-	LIST_INIT(&t->task.ops);
+	task_init_in(&t->task, a);
 	t->acme = acme;
 	t->id = str_dup(t->task.arena, id);
 	LIST_INSERT_HEAD(&acme->telling, t, entry);

@@ -386,13 +386,10 @@ begin(struct validation *v, struct str challenges, struct str thumbprint)
 static struct validation *
 new_validation(struct acme *acme)
 {
-	struct task task;
-	struct validation *v;
+	struct arena *a = arena_create();
+	struct validation *v = arena_new(a, struct validation);
 
-	task_init(&task);
-	v = arena_new(task.arena, struct validation);
-	v->task.arena = task.arena;
-	LIST_INIT(&v->task.ops);
+	task_init_in(&v->task, a);
 	v->acme = acme;
 	v->setup = acme_hold(acme, v->task.arena);
 	v->started = loop_mono(acme->loop);

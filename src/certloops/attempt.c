@@ -344,26 +344,19 @@ void
 attempt_start(struct certloops *cl, const struct store_result *r, unsigned stmt,
     size_t i)
 {
-	struct task task;
-	struct attempt *t;
+	struct arena *a = arena_create();
+	struct attempt *t = arena_new(a, struct attempt);
 
-	task_init(&task);
-	t = arena_new(task.arena, struct attempt);
+	task_init_in(&t->task, a);
 	t->cl = cl;
-	t->task.arena = task.arena;
-	LIST_INIT(&t->task.ops);
 	LIST_INSERT_HEAD(&cl->attempts, t, entry);
 	cl->nattempts++;
 	timer_init(&t->limit, cl->loop, on_limit, t);
 	timer_init(&t->extend, cl->loop, on_extend, t);
-	t->name = str_dup(task.arena,
-	    store_get_str(r, stmt, i, LOOPS_DUE_NAME));
-	t->names_text = str_dup(task.arena,
-	    store_get_str(r, stmt, i, LOOPS_DUE_NAMES));
-	t->profile = str_dup(task.arena,
-	    store_get_str(r, stmt, i, LOOPS_DUE_PROFILE));
-	t->issuer = str_dup(task.arena,
-	    store_get_str(r, stmt, i, LOOPS_DUE_ISSUER));
+	t->name = str_dup(a, store_get_str(r, stmt, i, LOOPS_DUE_NAME));
+	t->names_text = str_dup(a, store_get_str(r, stmt, i, LOOPS_DUE_NAMES));
+	t->profile = str_dup(a, store_get_str(r, stmt, i, LOOPS_DUE_PROFILE));
+	t->issuer = str_dup(a, store_get_str(r, stmt, i, LOOPS_DUE_ISSUER));
 	t->keep_key = store_get_int(r, stmt, i, LOOPS_DUE_KEEP_KEY) != 0;
 	t->number = store_get_int(r, stmt, i, LOOPS_DUE_ATTEMPT);
 	t->failures = (unsigned)store_get_int(r, stmt, i, LOOPS_DUE_FAILURES);

@@ -68,18 +68,15 @@ delivery_is_running(const struct certloops *cl, struct str name)
 void
 delivery_start(struct certloops *cl, struct str name)
 {
-	struct task task;
-	struct delivery *t;
+	struct arena *a = arena_create();
+	struct delivery *t = arena_new(a, struct delivery);
 	struct batch *b;
 
-	task_init(&task);
-	t = arena_new(task.arena, struct delivery);
+	task_init_in(&t->task, a);
 	t->cl = cl;
-	t->task.arena = task.arena;
-	LIST_INIT(&t->task.ops);
 	LIST_INSERT_HEAD(&cl->deliveries, t, entry);
 	cl->ndeliveries++;
-	t->name = str_dup(task.arena, name);
+	t->name = str_dup(a, name);
 	b = store_new_batch(cl->store, &t->task, t->name);
 	store_add(b, SQL_LOOP_PAIR);
 	store_str(b, t->name);

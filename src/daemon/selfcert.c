@@ -113,20 +113,15 @@ static void
 start_one(struct daemon *d, struct daemon_listener *l,
     void (*done)(struct daemon *))
 {
-	struct task task;
-	struct selfcert *s;
-	struct arena *a;
+	struct arena *a = arena_create();
+	struct selfcert *s = arena_new(a, struct selfcert);
 	struct batch *b;
 	int64_t begin, end;
 
-	task_init(&task);
-	a = task.arena;
-	s = arena_new(a, struct selfcert);
+	task_init_in(&s->task, a);
 	s->d = d;
 	s->l = l;
 	s->done = done;
-	s->task.arena = a;
-	LIST_INIT(&s->task.ops);
 	LIST_INSERT_HEAD(&d->selfcerts, s, entry);
 	s->key = pki_generate_key(PKI_P256);
 	arena_defer(a, free_key, s->key);

@@ -166,14 +166,11 @@ void
 dns_lookup_addrs(struct dns *dns, struct task *t, struct str host,
     dns_addrs_fn *fn, void *arg)
 {
-	struct task task;
-	struct search *s;
+	struct arena *a = arena_create();
+	struct search *s = arena_new(a, struct search);
 	struct str name;
 
-	task_init(&task);
-	s = arena_new(task.arena, struct search);
-	s->task.arena = task.arena;
-	LIST_INIT(&s->task.ops);
+	task_init_in(&s->task, a);
 	s->dns = dns;
 	s->fn = fn;
 	s->arg = arg;

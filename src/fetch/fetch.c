@@ -305,13 +305,10 @@ take_request(struct fetch_call *call, const struct fetch_request *rq)
 static struct fetch_call *
 new_call(struct fetch *f, fetch_fn *fn, void *arg)
 {
-	struct task task;
-	struct fetch_call *call;
+	struct arena *a = arena_create();
+	struct fetch_call *call = arena_new(a, struct fetch_call);
 
-	task_init(&task);
-	call = arena_new(task.arena, struct fetch_call);
-	call->task.arena = task.arena;
-	LIST_INIT(&call->task.ops);
+	task_init_in(&call->task, a);
 	call->op.detach = detach;
 	call->fetch = f;
 	call->fn = fn;

@@ -5,7 +5,13 @@
 void
 task_init(struct task *t)
 {
-	t->arena = arena_create();
+	task_init_in(t, arena_create());
+}
+
+void
+task_init_in(struct task *t, struct arena *a)
+{
+	t->arena = a;
 	LIST_INIT(&t->ops);
 }
 

@@ -38,6 +38,12 @@ struct task {
 /* A task with an arena of its own and no operations. */
 void task_init(struct task *);
 
+/*
+ * The same with this arena, in which the struct around the task lies: what
+ * works by itself and ends with its task.
+ */
+void task_init_in(struct task *, struct arena *);
+
 /* Driver: t now waits for op; op->detach is set. */
 void task_wait(struct task *t, struct op *op);
 
