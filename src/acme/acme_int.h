@@ -256,10 +256,8 @@ const struct problem *policy_check_strength(const struct areq *,
 const struct problem *policy_check_csr(struct arena *,
     const struct acme_profile *, const struct pki_csr *);
 
-/* names.c: sets of names as one short text, for comparing in SQL */
+/* names.c: a set of names as one short text, for comparing in SQL */
 struct str names_digest(struct arena *, const struct pki_names *);
-/* The same as readable text: "a.example *.b.example 10.0.0.1". */
-struct str names_text(struct arena *, const struct pki_names *);
 
 /* order.c: an order row of one of the statements that return these columns
  * in this order: id, status, identifiers, authzs, not_before, not_after,

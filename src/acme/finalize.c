@@ -114,7 +114,7 @@ explain(struct areq *q, const struct store_result *r)
 		return problem_new(q->arena, PROBLEM_BAD_CSR,
 		    "the names of the CSR (" STR_FMT
 		    ") are not those of the order",
-		    STR_ARG(names_text(q->arena, &f->csr.names)));
+		    STR_ARG(pki_names_text(q->arena, &f->csr.names)));
 	return problem_cause(q->arena, PROBLEM_UNAVAILABLE,
 	    "a claim was lost although the order is ready");
 }

@@ -77,7 +77,7 @@ put_columns(struct issuance *s, struct batch *b)
 	store_blob(b, s->made.der);
 	store_str(b, s->made.chain_id.n > 0 ? s->made.chain_id : STR(""));
 	store_str(b, hex_encode(a, hash));
-	store_str(b, names_text(a, &s->csr.names));
+	store_str(b, pki_names_text(a, &s->csr.names));
 }
 
 static void

@@ -11,8 +11,7 @@
 
 enum {
 	NAME_BYTES = 64,
-	NAMES_MAX = 100,        /* as in certloop.conf */
-	NAMES_TEXT_MAX = 32768, /* bytes */
+	NAMES_MAX = 100, /* as in certloop.conf */
 	NODES_MAX = 32,
 	NODE_BYTES = 64,
 	ASKED_MAX = 100000, /* loops */
@@ -87,22 +86,6 @@ take_identifier(struct admin_call *c, const struct conf_profile *p,
 	return p == NULL ? NULL : policy_check_dns(c->arena, p, word);
 }
 
-/* One text for one set, as the store has it. */
-static struct str
-names_text(struct admin_call *c, struct pki_names *names)
-{
-	struct buf b = buf_new(c->arena, NAMES_TEXT_MAX);
-
-	pki_names_sort(names);
-	for (size_t i = 0; i < names->ndns; i++)
-		buf_printf(&b, "%s" STR_FMT, b.len > 0 ? " " : "",
-		    STR_ARG(names->dns[i]));
-	for (size_t i = 0; i < names->nips; i++)
-		buf_printf(&b, "%s" STR_FMT, b.len > 0 ? " " : "",
-		    STR_ARG(addr_text(c->arena, names->ips[i])));
-	return buf_view(&b);
-}
-
 static const struct problem *
 parse_names(struct admin_call *c, struct asking *k)
 {
@@ -125,7 +108,8 @@ parse_names(struct admin_call *c, struct asking *k)
 		if ((pr = take_identifier(c, p, word, &names)) != NULL)
 			return pr;
 	}
-	k->names = names_text(c, &names);
+	pki_names_sort(&names);
+	k->names = pki_names_text(c->arena, &names);
 	return NULL;
 }
 

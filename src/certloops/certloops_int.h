@@ -18,7 +18,6 @@ enum {
 	LOOP_CHUNK = 50,         /* loops in one batch of a reconcile */
 	LOOP_STATES = 4,         /* that are counted */
 	LOOP_NAME_MAX = 270,     /* "serve:" and a DNS name */
-	LOOP_NAMES_TEXT_MAX = 1 << 15,
 };
 
 #define LOOP_ATTEMPT_LIMIT (300 * WHEN_SECOND)

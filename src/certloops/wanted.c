@@ -55,7 +55,6 @@ wanted_read_names(struct arena *a, struct str text, struct pki_names *out)
 static struct str
 names_text(struct arena *a, const struct conf_list *list)
 {
-	struct buf b = buf_new(a, LOOP_NAMES_TEXT_MAX);
 	struct pki_names names = { .dns = arena_array(a, struct str, list->n),
 		.ips = arena_array(a, struct addr, list->n) };
 	struct addr ip;
@@ -66,15 +65,7 @@ names_text(struct arena *a, const struct conf_list *list)
 		else
 			names.dns[names.ndns++] = list->v[i];
 	pki_names_sort(&names);
-	for (size_t i = 0; i < names.ndns; i++) {
-		buf_str(&b, names.dns[i]);
-		buf_char(&b, ' ');
-	}
-	for (size_t i = 0; i < names.nips; i++) {
-		buf_str(&b, addr_text(a, names.ips[i]));
-		buf_char(&b, ' ');
-	}
-	return b.len > 0 ? str_dup(a, str_make(b.p, b.len - 1)) : STR("");
+	return pki_names_text(a, &names);
 }
 
 /* ---- loops */

@@ -432,13 +432,7 @@ copy_request(struct arena *a, struct issuer_request *to,
 	to->csr = str_dup(a, from->csr);
 	to->spki = str_dup(a, from->spki);
 	to->cn = from->cn.p != NULL ? str_dup(a, from->cn) : STR_NONE;
-	*names = *from->names;
-	names->dns = arena_array(a, struct str, names->ndns + 1);
-	for (size_t i = 0; i < names->ndns; i++)
-		names->dns[i] = str_dup(a, from->names->dns[i]);
-	names->ips = arena_array(a, struct addr, names->nips + 1);
-	for (size_t i = 0; i < names->nips; i++)
-		names->ips[i] = from->names->ips[i];
+	*names = pki_names_copy(a, from->names);
 	to->names = names;
 }
 
@@ -447,13 +441,10 @@ new_turn(struct issuer *issuer, struct task *caller, enum kind kind,
     issuer_fn *fn, void *arg)
 {
 	struct loop *loop = issuer->front->loop;
-	struct task task;
-	struct turn *t;
+	struct arena *a = arena_create();
+	struct turn *t = arena_new(a, struct turn);
 
-	task_init(&task);
-	t = arena_new(task.arena, struct turn);
-	t->task.arena = task.arena;
-	LIST_INIT(&t->task.ops);
+	task_init_in(&t->task, a);
 	t->op.detach = detach;
 	t->issuer = issuer_hold(issuer);
 	t->kind = kind;

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "base/buf.h"
 #include "pki/pki_int.h"
 
 enum {
@@ -248,6 +249,38 @@ pki_names_equal(const struct pki_names *a, const struct pki_names *b)
 		if (!addr_eq(a->ips[i], b->ips[i]))
 			return false;
 	return true;
+}
+
+struct pki_names
+pki_names_copy(struct arena *a, const struct pki_names *from)
+{
+	struct pki_names to = { .dns = arena_array(a, struct str,
+				    from->ndns + 1),
+		.ips = arena_array(a, struct addr, from->nips + 1),
+		.ndns = from->ndns,
+		.nips = from->nips };
+
+	for (size_t i = 0; i < from->ndns; i++)
+		to.dns[i] = str_dup(a, from->dns[i]);
+	for (size_t i = 0; i < from->nips; i++)
+		to.ips[i] = from->ips[i];
+	return to;
+}
+
+struct str
+pki_names_text(struct arena *a, const struct pki_names *names)
+{
+	struct buf b = buf_new(a, PKI_NAMES_MAX * 256);
+
+	for (size_t i = 0; i < names->ndns; i++) {
+		buf_str(&b, names->dns[i]);
+		buf_char(&b, ' ');
+	}
+	for (size_t i = 0; i < names->nips; i++) {
+		buf_str(&b, addr_text(a, names->ips[i]));
+		buf_char(&b, ' ');
+	}
+	return b.len > 0 ? str_make(b.p, b.len - 1) : STR("");
 }
 
 bool

@@ -42,6 +42,15 @@ void pki_names_sort(struct pki_names *);
 /* Both must be sorted. */
 bool pki_names_equal(const struct pki_names *, const struct pki_names *);
 
+/* All of it, in the arena. */
+struct pki_names pki_names_copy(struct arena *, const struct pki_names *);
+
+/*
+ * One text for one set: names, then addresses, parted by spaces; "" for none.
+ * No DNS name that we take looks like an address, so it is unique.
+ */
+struct str pki_names_text(struct arena *, const struct pki_names *);
+
 /* Is it in the (sorted) set? */
 bool pki_names_has_dns(const struct pki_names *, struct str);
 bool pki_names_has_ip(const struct pki_names *, struct addr);

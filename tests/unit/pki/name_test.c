@@ -175,6 +175,26 @@ sets_are_equal_only_if_every_name_is(void **state)
 	assert_false(pki_names_equal(&a, &b));
 }
 
+static void
+a_set_has_one_text_and_a_copy_is_its_own(void **state)
+{
+	char bytes[] = "ab";
+	struct str dns[] = { str_from(bytes), STR("*.c") };
+	struct addr ips[] = { ip("10.0.0.1"), ip("::1") };
+	struct pki_names names = { dns, 2, ips, 2 }, copy;
+	struct pki_names none = { NULL, 0, NULL, 0 };
+
+	copy = pki_names_copy(*state, &names);
+	memset(bytes, 'x', 2);
+	dns[1] = STR("d");
+	ips[0] = ip("10.0.0.2");
+	assert_str(pki_names_text(*state, &copy), "ab *.c 10.0.0.1 ::1");
+	assert_str(pki_names_text(*state, &names), "xx d 10.0.0.2 ::1");
+	copy = pki_names_copy(*state, &none);
+	assert_true(pki_names_equal(&copy, &none));
+	assert_str(pki_names_text(*state, &copy), "");
+}
+
 int
 main(void)
 {
@@ -185,6 +205,7 @@ main(void)
 		T(a_wildcard_stands_for_one_whole_label),
 		T(sets_are_sorted_without_doubles),
 		T(sets_are_equal_only_if_every_name_is),
+		T(a_set_has_one_text_and_a_copy_is_its_own),
 	};
 
 	return cmocka_run_group_tests_name("name", tests, NULL, NULL);
