@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "fetch/fetch.h"
+#include "issuer/front.h"
 #include "issuer/issuer.h"
 
 enum {
@@ -203,5 +204,81 @@ struct str vault_write_found(struct arena *, const struct vault_found *);
  */
 bool vault_check(struct arena *, struct str body, const struct vault_order *,
     int64_t now, struct issuer_result *, bool *is_answer, const char **why);
+
+/* ---- vault_work.c: a request from the caller's question to its answer */
+
+LIST_HEAD(vault_works, vault_work);
+
+struct vault {
+	struct issuer issuer;
+	struct arena *arena; /* holds this struct */
+	struct loop *loop;
+	struct vault_client client;
+	struct vault_token *token;
+	struct vault_seen *seen;      /* NULL: there was no search yet */
+	struct vault_approle approle; /* no role_id: none */
+	struct str mount, role;
+	int64_t ttl, backdate, timeout;
+	struct issuer_bounds bounds;
+	bool stopped;
+	struct vault_works works;
+};
+
+/* A signature, revocation or test that was asked for. */
+struct vault_work {
+	struct op op; /* on the caller's task, while it is wanted */
+	LIST_ENTRY(vault_work) entry;
+	struct task task;    /* of the request; its arena holds this struct */
+	struct vault *vault; /* NULL: it is gone */
+	struct loop *loop;
+	const char *name;      /* of the issuer */
+	struct str path, body; /* what is sent; a body of STR_NONE: GET */
+	fetch_fn *on_answer;
+	unsigned generation; /* of the token that it was sent with */
+	unsigned refused;    /* times, for the token's sake */
+	struct vault_waiter waiter;
+	bool searching; /* for what was made before */
+	bool look_only;
+	struct fetch_call *call; /* NULL: nothing is under way */
+	struct deferred tell;
+	bool wanted;
+	issuer_fn *fn;
+	void *arg;
+	struct vault_order order;
+	struct issuer_result result;
+};
+
+/* For this caller, who hears of it by fn; path, body and on_answer follow. */
+struct vault_work *vault_work_new(struct vault *, struct task *, issuer_fn *fn,
+    void *arg);
+
+/* Send it, or let it wait for a token that is on its way. */
+void vault_work_send(struct vault_work *);
+
+/*
+ * Was it refused for the sake of the token alone, and is another one there, or
+ * on its way? Then it is sent again. What was refused was not signed.
+ */
+bool vault_work_is_sent_again(struct vault_work *,
+    const struct vault_failure *);
+
+/* Put the failure into the result. */
+void vault_work_fail(struct vault_work *, const struct vault_failure *);
+
+/* Answer, later, without having asked Vault. */
+void vault_work_refuse(struct vault_work *, enum issuer_class,
+    const char *text);
+
+/* Give the caller the result, if it is still there; the work is over. */
+void vault_work_tell(struct vault_work *);
+
+/* Refuse what has not left yet. */
+void vault_works_stop(struct vault *);
+/* The issuer goes away: what is under way is by itself. */
+void vault_works_leave(struct vault *);
+
+/* ---- vault.c */
+
+extern const struct issuer_ops vault_ops;
 
 #endif
