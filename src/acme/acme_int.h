@@ -195,7 +195,8 @@ enum step acme_not_found(struct areq *);
 enum step acme_reply(struct areq *, unsigned status, struct json_writer *);
 enum step acme_fail(struct areq *, const struct problem *);
 
-/* account.c, orders.c, order.c, authz.c, finalize.c, cert.c, directory.c */
+/* account.c, orders.c, new_order.c, order.c, authz.c, finalize.c, cert.c,
+ * directory.c */
 extern const struct acme_route directory_route, new_nonce_route;
 extern const struct acme_route new_account_route, account_route, orders_route;
 extern const struct acme_route new_order_route, order_route, authz_route,

@@ -13,7 +13,6 @@
  */
 #include "dns/dns_int.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <unbound.h>
 #include <unbound-event.h>
@@ -23,7 +22,6 @@
 #include "metrics/metrics.h"
 
 enum {
-	CLASS_IN = 1,
 	RUNNING_MAX = 256,
 	ABANDONED_FACTOR = 4, /* lookups in all for each that may be wanted */
 	WHY_MAX = 300,
@@ -256,8 +254,8 @@ on_packet(void *arg, int rcode, void *packet, int len, int sec, char *why,
 static void
 start_lookup(struct lookup *l)
 {
-	int e = ub_resolve_event(l->dns->ub, l->name.p, (int)l->type, CLASS_IN,
-	    l, on_packet, &l->id);
+	int e = ub_resolve_event(l->dns->ub, l->name.p, (int)l->type,
+	    DNS_CLASS_IN, l, on_packet, &l->id);
 
 	if (e != 0 && l->state == LOOKUP_RUNNING)
 		refuse_lookup(l, DNS_FAILED,
@@ -329,180 +327,16 @@ dns_clean_name(struct arena *a, struct str name)
 	return str_dup(a, s);
 }
 
-/* ---- setting up */
-
-static bool
-set_option(struct dns *dns, const char *name, const char *value)
-{
-	return ub_ctx_set_option(dns->ub, name, value) == 0;
-}
-
-static bool
-set_number(struct dns *dns, const char *name, int64_t n)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%lld", (long long)n);
-	return set_option(dns, name, text);
-}
-
-/*
- * Nothing negative is kept, not even as proof that a name cannot exist, since
- * the record that a challenge waits for may appear at any moment. A server
- * that was down is asked again soon. Each query has a socket of its own, so
- * the range bounds how many silent servers can hold up others.
- */
-static bool
-set_behaviour(struct dns *dns, const struct dns_options *o)
-{
-	int64_t sockets = (int64_t)dns->running_max * ABANDONED_FACTOR;
-
-	return set_number(dns, "cache-max-ttl:", o->cache_ttl / WHEN_SECOND) &&
-	    set_number(dns, "cache-max-negative-ttl:", 0) &&
-	    set_option(dns, "aggressive-nsec:", "no") &&
-	    set_number(dns, "val-bogus-ttl:", 1) &&
-	    set_number(dns, "infra-host-ttl:", 30) &&
-	    set_option(dns, "infra-keep-probing:", "yes") &&
-	    set_number(dns,
-		"outgoing-range:", sockets < 1024 ? sockets : 1024) &&
-	    set_number(dns, "outgoing-num-tcp:", 32) &&
-	    set_option(dns, "msg-cache-size:", "1m") &&
-	    set_option(dns, "rrset-cache-size:", "2m") &&
-	    set_option(dns, "trust-anchor-signaling:", "no") &&
-	    set_option(dns, "unblock-lan-zones:", "yes");
-}
-
-static bool
-has_loopback(const struct dns_options *o)
-{
-	for (size_t i = 0; i < o->nforwarders; i++)
-		if (addr_is_loopback(o->forwarders[i].addr))
-			return true;
-	return o->mode == DNS_SYSTEM || o->loopback_servers;
-}
-
-static const char *
-set_servers(struct dns *dns, const struct dns_options *o, struct arena *a)
-{
-	int e;
-
-	if (has_loopback(o))
-		(void)set_option(dns, "do-not-query-localhost:", "no");
-	switch (o->mode) {
-	case DNS_SYSTEM:
-		e = ub_ctx_resolvconf(dns->ub, NULL);
-		return e == 0 ?
-		    NULL :
-		    str_printf(a, "/etc/resolv.conf: %s", ub_strerror(e)).p;
-	case DNS_RECURSE:
-		if (o->root_hints != NULL &&
-		    !set_option(dns, "root-hints:", o->root_hints))
-			return "the root hints will not do";
-		return NULL;
-	case DNS_FORWARD:
-		break;
-	}
-	if (o->nforwarders == 0 || o->nforwarders > DNS_FORWARDERS_MAX)
-		return str_printf(a, "there must be 1 to %d DNS forwarders",
-		    DNS_FORWARDERS_MAX)
-		    .p;
-	for (size_t i = 0; i < o->nforwarders; i++) {
-		const struct dns_server *f = &o->forwarders[i];
-		struct str text = str_printf(a, STR_FMT "@%u",
-		    STR_ARG(addr_text(a, f->addr)),
-		    f->port != 0 ? f->port : 53);
-
-		if (ub_ctx_set_fwd(dns->ub, text.p) != 0)
-			return str_printf(a, "DNS forwarder %s will not do",
-			    text.p)
-			    .p;
-	}
-	return NULL;
-}
-
-static const char *
-set_trust(struct dns *dns, const struct dns_options *o, struct arena *a)
-{
-	int e;
-
-	for (size_t i = 0;
-	     o->insecure_zones != NULL && o->insecure_zones[i] != NULL; i++)
-		if (!set_option(dns, "domain-insecure:", o->insecure_zones[i]))
-			return str_printf(a, "%s is no DNS zone",
-			    o->insecure_zones[i])
-			    .p;
-	if (o->trust_anchors == NULL)
-		return NULL;
-	e = ub_ctx_add_ta_file(dns->ub, o->trust_anchors);
-	return e == 0 ?
-	    NULL :
-	    str_printf(a, "%s: %s", o->trust_anchors, ub_strerror(e)).p;
-}
-
-/* Zones that the library answers for by itself, though networks use them. */
-static int
-open_zones(struct dns *dns)
-{
-	static const char *const zones[] = { "test.", "home.arpa." };
-	int e = 0;
-
-	for (size_t i = 0; e == 0 && i < sizeof(zones) / sizeof(zones[0]); i++)
-		e = ub_ctx_zone_remove(dns->ub, zones[i]);
-	return e;
-}
-
-static void
-on_first(void *arg, int rcode, void *packet, int len, int sec, char *why,
-    int ratelimited)
-{
-	(void)arg;
-	(void)rcode;
-	(void)packet;
-	(void)len;
-	(void)sec;
-	(void)why;
-	(void)ratelimited;
-}
-
-/*
- * The library reads its files when it is first used, so use it: this name it
- * answers for by itself, before the call returns.
- */
-static const char *
-finish_set_up(struct dns *dns, const struct dns_options *o, struct arena *a)
-{
-	int e = open_zones(dns);
-
-	if (e == 0)
-		e = ub_resolve_event(dns->ub, "localhost", DNS_A, CLASS_IN,
-		    NULL, on_first, NULL);
-	if (e == 0)
-		return NULL;
-	return str_printf(a,
-	    "DNS cannot be set up (%s); are the files readable and "
-	    "well-formed? (trust anchors: %s, root hints: %s)",
-	    ub_strerror(e),
-	    o->trust_anchors != NULL ? o->trust_anchors : "none",
-	    o->root_hints != NULL ? o->root_hints : "built in")
-	    .p;
-}
+/* ---- all of it */
 
 static const char *
 set_up(struct dns *dns, const struct dns_options *o, struct arena *a)
 {
-	const char *why;
+	const char *why = dns_library_open(o,
+	    (int64_t)dns->running_max * ABANDONED_FACTOR, a, &dns->ub);
 
-	if ((dns->ub = ub_ctx_create_event(loop_base(o->loop))) == NULL)
-		return "libunbound cannot be set up on this event loop";
-	(void)ub_ctx_debugout(dns->ub, NULL); /* it writes to stderr */
-	if (!set_behaviour(dns, o))
-		return "this libunbound lacks an option";
-	if ((why = set_servers(dns, o, a)) != NULL ||
-	    (why = set_trust(dns, o, a)) != NULL ||
-	    (why = finish_set_up(dns, o, a)) != NULL)
+	if (why != NULL || o->hosts == NULL)
 		return why;
-	if (o->hosts == NULL)
-		return NULL;
 	dns->hosts_path = strdup(o->hosts);
 	if (!dns_reload_hosts(dns))
 		log_warn("the hosts file cannot be read",

@@ -5,6 +5,8 @@
 
 #include "dns/dns.h"
 
+enum { DNS_CLASS_IN = 1 };
+
 /* ---- packet.c */
 
 /*
@@ -27,6 +29,17 @@ void hosts_free(struct hosts *);
 /* Addresses of a lower-case name: how many, at most max, were put into v. */
 size_t hosts_find(const struct hosts *, struct str name, struct addr *v,
     size_t max);
+
+/* ---- library.c */
+
+struct ub_ctx;
+
+/*
+ * Set up libunbound on the loop, with at most so many sockets. NULL, or a
+ * sentence, also in the arena; *out is the caller's either way, if not NULL.
+ */
+const char *dns_library_open(const struct dns_options *, int64_t sockets,
+    struct arena *, struct ub_ctx **out);
 
 /* ---- dns.c */
 

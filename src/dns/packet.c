@@ -12,7 +12,6 @@
 enum {
 	HEADER_LEN = 12,
 	RR_FIXED_LEN = 10, /* type, class, TTL, length of the data */
-	CLASS_IN = 1,
 	TYPE_CNAME = 5,
 	POINTER = 0xc0,
 	LABEL_MAX = 63,
@@ -169,7 +168,7 @@ read_answers(struct packet *k, unsigned count, struct str name,
 	for (; count > 0; count--) {
 		if (!get_rr(k, &rr))
 			return fail(out, "the answer is malformed");
-		if (rr.class != CLASS_IN || !str_eq(rr.name, name))
+		if (rr.class != DNS_CLASS_IN || !str_eq(rr.name, name))
 			continue;
 		if (rr.type == TYPE_CNAME && out->n == 0) {
 			if (!take_cname(k, &rr, cnames, out))
