@@ -326,7 +326,7 @@ count(const struct turn *t, const struct issuer_result *r)
 	if (!r->unasked)
 		metrics_hist_observe(metrics_hist(HIST_issuance_seconds, name),
 		    (double)(loop_mono(f->loop) - t->began) / WHEN_SECOND);
-	if (r->problem != NULL)
+	if (r->problem != NULL && !r->absent)
 		metrics_count(FAMILY_issuance_failures, name,
 		    issuer_class_name(r->class));
 }

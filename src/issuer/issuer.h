@@ -71,6 +71,7 @@ struct issuer_result {
 	 * not answer, or not sensibly.
 	 */
 	bool uncertain;
+	bool absent;          /* it only looked, and nothing was made before */
 	bool unasked;         /* it was refused on our side: nothing left */
 	bool resting;         /* so by the breaker: to try soon is in vain */
 	unsigned retry_after; /* seconds that it asked us to wait; 0: none */

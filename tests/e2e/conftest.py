@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 
 import fleet  # noqa: E402
 import servers  # noqa: E402
+from vault_world import World  # noqa: E402
 
 ENGINES = ("sqlite", "postgres")
 
@@ -95,6 +96,20 @@ def new_server(build, new_store, tmp_path):
     yield make
     for daemon in made:
         daemon.remove()
+
+
+@pytest.fixture
+def world(new_server, tmp_path):
+    """world(engine, **options): a World, not started."""
+    made = []
+
+    def make(engine="sqlite", **options):
+        made.append(World(new_server, tmp_path, engine, **options))
+        return made[-1]
+    yield make
+    for one in made:
+        one.server.remove()
+        one.peer.stop()
 
 
 @pytest.fixture
