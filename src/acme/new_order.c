@@ -5,7 +5,8 @@
  *	check	pure: identifiers against the profile, dates, replaces
  *	find	the certificate that it replaces, if it does
  *	start	one batch: take the account, insert unless an identical live
- *		order is there, read the live one
+ *		order is there
+ *	read	the live one, if it is
  *	answer	201 with the order
  */
 #include "acme/acme_int.h"
@@ -13,6 +14,8 @@
 #include "base/id.h"
 #include "base/when.h"
 #include "metrics/metrics.h"
+
+enum { TRIES_MAX = 3 };
 
 struct order_request {
 	struct acme_id *ids; /* as asked for, folded, nothing twice */
@@ -24,6 +27,7 @@ struct order_request {
 	bool *reused;                  /* is it there already? */
 	size_t nreused;
 	struct replaces replaces;
+	unsigned tries; /* that found neither room nor a reason */
 };
 
 /* ---- judging */
@@ -270,23 +274,11 @@ insert_order(struct areq *q, struct batch *b, const struct order_request *o,
 	store_str(b, o->replaces.given ? o->replaces.id : STR_NONE);
 }
 
-static void
-read_live_order(struct areq *q, struct batch *b, const struct order_request *o)
-{
-	store_add(b, SQL_ORDER_LIVE);
-	store_str(b, q->account);
-	store_str(b, q->profile->name);
-	store_str(b, o->names);
-	put_date(b, o->not_before);
-	put_date(b, o->not_after);
-	store_str(b, o->replaces.given ? o->replaces.id : STR_NONE);
-}
-
 static enum step new_order_start(struct areq *);
 static enum step new_order_answer(void *, const struct store_result *);
 
-/* Statements 0 and 1 take the account and insert; 2 reads; then the rest. */
-enum { TAKEN, INSERTED, LIVE };
+/* The first statements of the batch. */
+enum { TAKEN, INSERTED };
 
 /* Ids of authorizations that are made; those that are reused have theirs. */
 static struct str
@@ -333,14 +325,15 @@ store_order(struct areq *q)
 	store_int(b, q->key_version);
 	store_require(b);
 	insert_order(q, b, o, name_authzs(q, o));
-	read_live_order(q, b, o);
+	store_require(b);
 	put_authzs(q, b, o);
-	audit_add_if_order(b,
+	audit_add(b,
 	    &(struct audit_entry){
 		.actor = str_printf(q->arena, "account:" STR_FMT,
 		    STR_ARG(q->account)),
 		.action = "order.create",
 		.object = o->id,
+		.order = o->id,
 		.account = q->account,
 	    });
 	return store_send_batch(b, new_order_answer, q);
@@ -440,38 +433,74 @@ store_afresh(struct areq *q)
 	return store_order(q);
 }
 
-/* Neither made nor found: the account has as many open orders as it may. */
-static enum step
-on_open(void *arg, const struct store_result *r)
-{
-	struct areq *q = arg;
-	struct problem *pr;
-	int64_t wait;
+/* ---- none was made */
 
-	if (r->status != STORE_OK)
-		return acme_fail(q, r->problem);
-	wait = store_get_int(r, 0, 0, ORDERS_OPEN_FIRST) -
-	    store_get_int(r, 0, 0, ORDERS_OPEN_NOW);
-	pr = problem_new(q->arena, PROBLEM_RATE_LIMITED,
+static const struct problem *
+too_many(struct areq *q, const struct store_result *r, unsigned st)
+{
+	int64_t wait = store_get_int(r, st, 0, ORDERS_OPEN_FIRST) -
+	    store_get_int(r, st, 0, ORDERS_OPEN_NOW);
+	struct problem *pr = problem_new(q->arena, PROBLEM_RATE_LIMITED,
 	    "the account has %lld open orders, and at most %lld are allowed: "
 	    "finalize one, or wait until one expires",
-	    (long long)store_get_int(r, 0, 0, ORDERS_OPEN_N),
+	    (long long)store_get_int(r, st, 0, ORDERS_OPEN_N),
 	    (long long)limits_open_orders(q));
+
 	pr->retry_after = wait > 0 ?
 	    (unsigned)((wait + WHEN_SECOND - 1) / WHEN_SECOND) :
 	    1;
-	return acme_fail(q, pr);
+	return pr;
+}
+
+enum { LIVE, OPEN };
+
+/* The live order may have been finalized since, or one that was open ended. */
+static enum step
+on_refusal(void *arg, const struct store_result *r)
+{
+	struct areq *q = arg;
+	struct order_request *o = q->state;
+	int64_t most = limits_open_orders(q);
+
+	if (r->status != STORE_OK)
+		return acme_fail(q, r->problem);
+	if (store_nrows(r, LIVE) > 0)
+		return order_reply(q, 201, r, LIVE);
+	if (most > 0 && store_get_int(r, OPEN, 0, ORDERS_OPEN_N) >= most)
+		return acme_fail(q, too_many(q, r, OPEN));
+	if (o->tries++ < TRIES_MAX)
+		return store_order(q);
+	return acme_fail(q,
+	    problem_cause(q->arena, PROBLEM_UNAVAILABLE,
+		"the same order is made and finalized again and again"));
 }
 
 static enum step
-count_open(struct areq *q)
+look_at_refusal(struct areq *q)
 {
+	const struct order_request *o = q->state;
 	struct batch *b = store_new_batch(q->acme->store, &q->req->task,
 	    q->account);
 
+	store_add(b, SQL_ORDER_LIVE);
+	store_str(b, q->account);
+	store_str(b, q->profile->name);
+	store_int(b, q->key_version);
+	store_str(b, o->names);
+	put_date(b, o->not_before);
+	put_date(b, o->not_after);
+	store_str(b, o->replaces.given ? o->replaces.id : STR_NONE);
 	store_add(b, SQL_ORDERS_OPEN);
 	store_str(b, q->account);
-	return store_send_batch(b, on_open, q);
+	return store_send_batch(b, on_refusal, q);
+}
+
+static enum step
+on_lost(struct areq *q, unsigned failed)
+{
+	if (failed == TAKEN)
+		return acme_recheck(q, acme_not_found);
+	return failed == INSERTED ? look_at_refusal(q) : store_afresh(q);
 }
 
 static enum step
@@ -481,17 +510,13 @@ new_order_answer(void *arg, const struct store_result *r)
 	const struct order_request *o = q->state;
 
 	if (r->status == STORE_LOST)
-		return r->failed == TAKEN ? acme_recheck(q, acme_not_found) :
-					    store_afresh(q);
+		return on_lost(q, r->failed);
 	if (r->status == STORE_CONFLICT && o->replaces.given)
 		return acme_fail(q, replaces_conflict(q));
 	if (r->status != STORE_OK)
 		return acme_fail(q, r->problem);
-	if (store_nrows(r, LIVE) == 0)
-		return count_open(q);
-	if (store_nrows(r, INSERTED) > 0)
-		metrics_add(METRIC_orders_created, 1);
-	return order_reply(q, 201, r, LIVE);
+	metrics_add(METRIC_orders_created, 1);
+	return order_reply(q, 201, r, INSERTED);
 }
 
 const struct acme_route new_order_route = {

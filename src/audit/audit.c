@@ -13,7 +13,7 @@ put_text(struct batch *b, struct str s)
 		store_str(b, s);
 }
 
-/* What all three statements begin with. */
+/* What both statements begin with. */
 static void
 begin(struct batch *b, enum sql sql, const struct audit_entry *e)
 {
@@ -41,13 +41,5 @@ void
 audit_add_if_account(struct batch *b, const struct audit_entry *e)
 {
 	begin(b, SQL_AUDIT_INSERT_IF_ACCOUNT, e);
-	put_text(b, e->detail);
-}
-
-void
-audit_add_if_order(struct batch *b, const struct audit_entry *e)
-{
-	begin(b, SQL_AUDIT_INSERT_IF_ORDER, e);
-	put_text(b, e->account);
 	put_text(b, e->detail);
 }

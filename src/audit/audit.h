@@ -24,7 +24,4 @@ void audit_add(struct batch *, const struct audit_entry *);
 /* The same if the batch has made (or found) the account that object names. */
 void audit_add_if_account(struct batch *, const struct audit_entry *);
 
-/* The same if there is an order that object names. */
-void audit_add_if_order(struct batch *, const struct audit_entry *);
-
 #endif

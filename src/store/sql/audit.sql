@@ -5,13 +5,8 @@ INSERT INTO audit (id, at, actor, action, object, order_id, account, serial,
     detail)
 VALUES ($1, now_us(), $2, $3, $4, $5, $6, $7, $8)
 
--- For objects that an earlier statement of the batch may not have made.
+-- For an account that an earlier statement of the batch may not have made.
 -- name: audit_insert_if_account  args: id text, actor text, action text, object text, detail text
 INSERT INTO audit (id, at, actor, action, object, account, detail)
 SELECT $1, now_us(), $2, $3, $4, $4, $5
 WHERE EXISTS (SELECT 1 FROM accounts WHERE id = $4)
-
--- name: audit_insert_if_order  args: id text, actor text, action text, object text, account text, detail text
-INSERT INTO audit (id, at, actor, action, object, order_id, account, detail)
-SELECT $1, now_us(), $2, $3, $4, $4, $5, $6
-WHERE EXISTS (SELECT 1 FROM orders WHERE id = $4)

@@ -6,9 +6,8 @@
 -- name: authz_insert  args: id text, order_id text, account text, profile text, type text, value text, wildcard int, status text, lifetime int, challenges text, challenge text
 INSERT INTO authorizations (id, order_id, account, profile, type, value,
     wildcard, status, expires, challenges, challenge, created, validated)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, now_us() + $9, $10, $11, now_us(),
-    CASE WHEN $8 = 'valid' THEN now_us() END
-WHERE EXISTS (SELECT 1 FROM orders WHERE id = $2)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, now_us() + $9, $10, $11, now_us(),
+    CASE WHEN $8 = 'valid' THEN now_us() END)
 
 -- For no order (section 7.4.1).
 -- name: authz_insert_alone  args: id text, account text, profile text, type text, value text, lifetime int, challenges text, key_version int  cols: id

@@ -1,10 +1,10 @@
 -- Orders and their authorizations. Every statement that serves a request
 -- carries the owner, the profile, and the account's status and key version.
 
--- An identical live order is returned, not made again. The account row is
--- taken before (account_take), so that two at once see each other, and the
--- count of open orders is exact.
--- name: order_insert  args: id text, account text, profile text, status text, identifiers text, names text, authzs text, not_before time, not_after time, lifetime int, most int, replaces text  cols: id
+-- No row if an identical live order is there, or as many as may be open. The
+-- account row is taken before (account_take), so that two at once see each
+-- other, and the count of open orders is exact.
+-- name: order_insert  args: id text, account text, profile text, status text, identifiers text, names text, authzs text, not_before time, not_after time, lifetime int, most int, replaces text  cols: id, status, identifiers, authzs, not_before, not_after, expires, error, certificate, replaces
 INSERT INTO orders (id, account, profile, status, identifiers, names_hash, authzs,
     not_before, not_after, expires, replaces, attempt, uncertain, created,
     updated)
@@ -21,18 +21,22 @@ WHERE NOT EXISTS (SELECT 1 FROM orders WHERE account = $2 AND names_hash = $6
         AND (status = 'pending' OR status = 'ready' OR
             status = 'processing')
         AND expires > now_us()) < $11)
-RETURNING id
+RETURNING id, status, identifiers, authzs, not_before, not_after, expires,
+    error, certificate, replaces
 
--- name: order_live  args: account text, profile text, names text, not_before time, not_after time, replaces text  cols: id, status, identifiers, authzs, not_before, not_after, expires, error, certificate, replaces
-SELECT id, status, identifiers, authzs, not_before, not_after, expires, error,
-    certificate, replaces
-FROM orders WHERE account = $1 AND profile = $2 AND names_hash = $3
-    AND (status = 'pending' OR status = 'ready' OR
-        status = 'processing') AND status <> 'processing'
-    AND not_before IS NOT DISTINCT FROM $4
-    AND not_after IS NOT DISTINCT FROM $5
-    AND replaces IS NOT DISTINCT FROM $6
-ORDER BY expires DESC LIMIT 1
+-- name: order_live  args: account text, profile text, key_version int, names text, not_before time, not_after time, replaces text  cols: id, status, identifiers, authzs, not_before, not_after, expires, error, certificate, replaces
+SELECT o.id, o.status, o.identifiers, o.authzs, o.not_before, o.not_after,
+    o.expires, o.error, o.certificate, o.replaces
+FROM orders o JOIN accounts a ON a.id = o.account
+WHERE o.account = $1 AND o.profile = $2 AND o.names_hash = $4
+    AND a.status = 'valid' AND a.key_version = $3
+    AND (o.status = 'pending' OR o.status = 'ready' OR
+        o.status = 'processing') AND o.status <> 'processing'
+    AND o.not_before IS NOT DISTINCT FROM $5
+    AND o.not_after IS NOT DISTINCT FROM $6
+    AND o.replaces IS NOT DISTINCT FROM $7
+    AND o.expires > now_us() + 300000000
+ORDER BY o.expires DESC LIMIT 1
 
 -- How many orders are open, and when the first of them runs out?
 -- name: orders_open  args: account text  cols: n, first, now
