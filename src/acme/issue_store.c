@@ -80,6 +80,20 @@ put_columns(struct issuance *s, struct batch *b)
 	store_str(b, pki_names_text(a, &s->csr.names));
 }
 
+/* To be found by. */
+static void
+put_names(struct issuance *s, struct batch *b, struct str id)
+{
+	struct arena *a = s->task.arena;
+	struct str names = pki_names_text(a, &s->csr.names);
+
+	while (names.n > 0) {
+		store_add(b, SQL_CERT_NAME_INSERT);
+		store_str(b, id);
+		store_str(b, pki_name_key(a, str_cut(&names, ' ')));
+	}
+}
+
 static void
 put_chain(struct issuance *s, struct batch *b)
 {
@@ -105,6 +119,7 @@ issue_store(struct issuance *s)
 	store_str(b, s->cert_id);
 	store_str(b, s->claim.order);
 	put_columns(s, b);
+	put_names(s, b, s->cert_id);
 	audit(s, b,
 	    str_printf(a, "account:" STR_FMT, STR_ARG(s->claim.account)),
 	    "certificate.issue", s->cert_id, STR_NONE);
@@ -146,6 +161,7 @@ store_orphan(struct issuance *s)
 	s->state = ISSUE_STORING;
 	(void)put_orphan(s, b, id);
 	store_require(b);
+	put_names(s, b, id);
 	audit(s, b, STR("certloopd"), "certificate.orphan", id, STR_NONE);
 	(void)store_send_batch(b, on_orphaned, s);
 }
@@ -243,12 +259,14 @@ send_failure(struct issuance *s)
 {
 	struct arena *a = s->task.arena;
 	struct batch *b = begin(s, SQL_ORDER_FAIL);
-	struct str error = problem_json(a, s->problem);
+	struct str error = problem_json(a, s->problem), id = id_new(a);
 
 	store_str(b, error);
 	store_require(b);
-	if (s->made.der.n > 0)
-		s->orphan = put_orphan(s, b, id_new(a));
+	if (s->made.der.n > 0) {
+		s->orphan = put_orphan(s, b, id);
+		put_names(s, b, id);
+	}
 	audit(s, b, STR("certloopd"), "order.fail", s->claim.order, error);
 	(void)store_send_batch(b, on_failed, s);
 }

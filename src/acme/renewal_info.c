@@ -7,12 +7,13 @@
  * The window lies where the profile says in the life of the certificate, moved
  * a little by a hash of its serial, so that what was issued together is not
  * renewed together, and the answer is the same for ever. A revoked certificate
- * gets a window that has passed: renew now.
+ * gets a window that has passed: renew now. One that an operator has marked
+ * gets the window of the mark.
  *
- * Nobody signs these requests, so they cost little: answers are kept for a
- * minute in a table of fixed size, and few questions wait for the store at one
- * time. An answer from the table may not know of a revocation in the last
- * minute; clients ask every few hours.
+ * Nobody signs these requests, so they cost little: answers are kept for four
+ * seconds in a table of fixed size, and few questions wait for the store at
+ * one time. An answer from the table may not know of a revocation or a mark in
+ * that time; clients ask every few hours.
  */
 #include "acme/acme_int.h"
 
@@ -26,7 +27,7 @@
 
 enum {
 	KEPT = 4096,          /* answers */
-	KEPT_MAX = 60,        /* seconds */
+	KEPT_MAX = 4,         /* seconds */
 	NAME_MAX_LEN = 300,   /* profile and certificate id */
 	LOADING_MAX = 64,     /* questions to the store at one time */
 	RETRY_PART = 10,      /* ask at least so often in a lifetime */
@@ -37,6 +38,7 @@ enum {
 struct renewal {
 	bool found;
 	int64_t not_before, not_after, revoked_at;
+	int64_t renew_start, renew_end; /* 0: not marked */
 	char serial[2 * 20 + 3];
 };
 
@@ -107,6 +109,14 @@ window_of(const struct areq *q, const struct renewal *r)
 			.start = r->revoked_at - REVOKED_BEFORE * WHEN_SECOND,
 			.end = r->revoked_at,
 		};
+	if (r->renew_start != 0)
+		return (struct renewal_window){
+			.start = r->renew_start,
+			.end = r->renew_end < r->not_after ||
+				r->renew_start >= r->not_after ?
+			    r->renew_end :
+			    r->not_after,
+		};
 	return renewal_window(r->not_before, r->not_after, p->renewal_at,
 	    p->renewal_window, str_from(r->serial));
 }
@@ -120,9 +130,10 @@ reply(struct areq *q, const struct renewal *r)
 	int64_t retry;
 
 	metrics_count(FAMILY_renewal_infos,
-	    !r->found              ? "unknown" :
-		r->revoked_at != 0 ? "revoked" :
-				     "window");
+	    !r->found               ? "unknown" :
+		r->revoked_at != 0  ? "revoked" :
+		r->renew_start != 0 ? "marked" :
+				      "window");
 	if (!r->found)
 		return acme_fail(q,
 		    problem_new(q->arena, PROBLEM_NOT_FOUND,
@@ -133,7 +144,8 @@ reply(struct areq *q, const struct renewal *r)
 	json_str(w, "start", when_rfc3339(q->arena, win.start));
 	json_str(w, "end", when_rfc3339(q->arena, win.end));
 	json_close(w);
-	if (r->revoked_at != 0 && p->renewal_explanation.text.p != NULL)
+	if ((r->revoked_at != 0 || r->renew_start != 0) &&
+	    p->renewal_explanation.text.p != NULL)
 		json_str(w, "explanationURL", p->renewal_explanation.text);
 	json_close(w);
 	retry = (r->not_after - r->not_before) / RETRY_PART;
@@ -193,6 +205,8 @@ read_row(struct areq *q, struct asking *s, const struct store_result *r,
 	out->not_before = store_get_int(r, 0, row, RENEWAL_FIND_NOT_BEFORE);
 	out->not_after = store_get_int(r, 0, row, RENEWAL_FIND_NOT_AFTER);
 	out->revoked_at = store_get_int(r, 0, row, RENEWAL_FIND_REVOKED_AT);
+	out->renew_start = store_get_int(r, 0, row, RENEWAL_FIND_RENEW_START);
+	out->renew_end = store_get_int(r, 0, row, RENEWAL_FIND_RENEW_END);
 	memcpy(out->serial, serial.p, serial.n);
 	out->serial[serial.n] = '\0';
 }

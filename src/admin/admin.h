@@ -95,7 +95,7 @@ const struct http_app *admin_api_app(const struct admin *);
 enum {
 	ADMIN_BODY_MAX = 65536,
 	ADMIN_REPLY_MAX = 1 << 20,
-	ADMIN_PARAMS_MAX = 12, /* query parameters of one request */
+	ADMIN_PARAMS_MAX = 20, /* query parameters of one request */
 	ADMIN_PARAM_MAX = 512, /* bytes of one, decoded */
 	ADMIN_PAGE_DEFAULT = 50,
 	ADMIN_PAGE_MAX = 200,  /* rows of one page */
@@ -155,6 +155,13 @@ const struct problem *admin_parse_id(struct admin_call *, const char *name,
     struct str *out);
 
 /*
+ * A parameter that must be a DNS name or an address, or absent (STR_NONE): in
+ * lower case, without a dot in front.
+ */
+const struct problem *admin_check_name(struct admin_call *, const char *param,
+    struct str *out);
+
+/*
  * A filter by name: the DNS name or address itself, and all names below it.
  * *itself and *below are patterns for LIKE with ESCAPE '!', with before and
  * after around each name; both STR_NONE if absent.
@@ -192,7 +199,8 @@ enum admin_order { ADMIN_NEWEST_FIRST, ADMIN_OLDEST_FIRST };
 struct admin_page {
 	const char *list; /* its name, inside the cursor */
 	unsigned limit;
-	int64_t key; /* go on behind this */
+	unsigned scan; /* rows that a filter looks at, ADMIN_SCAN_MAX */
+	int64_t key;   /* go on behind this */
 	struct str id;
 };
 
@@ -216,6 +224,10 @@ typedef void admin_row_fn(struct admin_call *, struct json_writer *,
 /* {"items": [...], "next": CURSOR or null}, from statement 0. */
 enum step admin_reply_page(struct admin_call *, const struct store_result *,
     const struct admin_page *, admin_row_fn *);
+
+/* The cursor of the page behind this one; STR_NONE if there is none. */
+struct str admin_next(struct admin_call *, const struct store_result *,
+    const struct admin_page *);
 
 /* The cursor that goes on behind this row. */
 struct str admin_write_cursor(struct arena *, const char *list, int64_t key,

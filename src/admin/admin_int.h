@@ -41,6 +41,8 @@ extern const struct admin_route admin_eab_new_route, admin_eab_list_route,
 extern const struct admin_route admin_orders_route, admin_order_route;
 extern const struct admin_route admin_certs_route, admin_cert_route,
     admin_cert_revoke_route;
+extern const struct admin_route admin_certs_count_route, admin_certs_mark_route,
+    admin_certs_unmark_route;
 extern const struct admin_route admin_issuers_route, admin_issuer_route,
     admin_issuer_test_route;
 extern const struct admin_route admin_limits_route, admin_limit_route,
@@ -52,6 +54,49 @@ extern const struct admin_route admin_asked_list_route, admin_asked_add_route,
 extern const struct admin_route admin_overrides_route, admin_override_set_route,
     admin_override_remove_route;
 extern const struct admin_route admin_gc_route, admin_db_route;
+
+/* ---- cert_filter.c: which certificates, and how they are found */
+
+/* One statement each; their columns are those of CERTS_ALL. */
+enum cert_way_id {
+	WAY_ALL,
+	WAY_SERIAL,
+	WAY_NAME,
+	WAY_KEY,
+	WAY_ACCOUNT,
+	WAY_WINDOW,
+	WAY_PROFILE,
+	WAY_ISSUER,
+};
+
+/* p is NULL where nothing was asked. */
+struct cert_filter {
+	struct str status, profile, issuer, account, key, serial;
+	struct str first, behind; /* names, as pki_name_key has them */
+	bool window;
+	int64_t begin, end; /* of it: notAfter lies there */
+	int marked;         /* 0, 1; -1: either */
+	enum cert_way_id way;
+};
+
+/* The query parameters that cert_filter_parse reads. */
+#define CERT_FILTERS                                                           \
+	"status profile issuer account key serial name exact marked "          \
+	"ends-within ends-after ends-before"
+
+const struct problem *cert_filter_parse(struct admin_call *,
+    struct cert_filter *);
+/* Nothing asked that makes them fewer, but for the mark. */
+bool cert_filter_is_empty(const struct cert_filter *);
+
+/* The filter's way, and the page of its list. */
+const struct problem *cert_page_parse(struct admin_call *, struct cert_filter *,
+    struct admin_page *);
+void cert_page_add(struct batch *, const struct cert_filter *,
+    const struct admin_page *);
+
+/* A serial as people write it: with colons, in either case. */
+struct str cert_plain_serial(struct arena *, struct str);
 
 /* "state", and "trouble" if there is any, of an issuer. */
 void admin_write_trouble(struct arena *, struct json_writer *,

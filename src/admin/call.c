@@ -100,14 +100,13 @@ make_pattern(struct arena *a, const char *before, struct str name,
 }
 
 const struct problem *
-admin_parse_name(struct admin_call *c, const char *before, const char *after,
-    struct str *itself, struct str *below)
+admin_check_name(struct admin_call *c, const char *param, struct str *out)
 {
 	enum { NAME_MAX_LEN = 253 };
-	struct str given = admin_param(c, "name");
+	struct str given = admin_param(c, param);
 	struct str name = str_lower(c->arena, given);
 
-	*itself = *below = STR_NONE;
+	*out = STR_NONE;
 	if (given.p == NULL)
 		return NULL;
 	if (name.n > 1 && name.p[0] == '.')
@@ -116,8 +115,22 @@ admin_parse_name(struct admin_call *c, const char *before, const char *after,
 		if (!is_name_char(name.p[i]))
 			name.n = 0;
 	if (name.n == 0 || name.n > NAME_MAX_LEN)
-		return admin_bad(c, "name", given,
+		return admin_bad(c, param, given,
 		    "a DNS name or an IP address");
+	*out = name;
+	return NULL;
+}
+
+const struct problem *
+admin_parse_name(struct admin_call *c, const char *before, const char *after,
+    struct str *itself, struct str *below)
+{
+	const struct problem *pr;
+	struct str name;
+
+	*itself = *below = STR_NONE;
+	if ((pr = admin_check_name(c, "name", &name)) != NULL || name.p == NULL)
+		return pr;
 	*itself = make_pattern(c->arena, before, name, after);
 	*below = make_pattern(c->arena, ".", name, after);
 	return NULL;

@@ -18,20 +18,6 @@ enum {
 	"superseded cessationOfOperation certificateHold privilegeWithdrawn, " \
 	"or its number"
 
-/* A serial as people write it: with colons, in either case. */
-static struct str
-plain_serial(struct arena *a, struct str s)
-{
-	char *out = arena_alloc(a, s.n + 1);
-	size_t n = 0;
-
-	s = str_lower(a, s);
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] != ':')
-			out[n++] = s.p[i];
-	return str_make(out, n);
-}
-
 static enum step
 find(struct admin_call *c, store_fn *fn)
 {
@@ -39,7 +25,7 @@ find(struct admin_call *c, store_fn *fn)
 
 	store_add(b, SQL_ADMIN_CERT);
 	store_str(b, c->req->params[0]);
-	store_str(b, plain_serial(c->arena, c->req->params[0]));
+	store_str(b, cert_plain_serial(c->arena, c->req->params[0]));
 	store_int(b, SAME_MAX);
 	return store_send_batch(b, fn, c);
 }
@@ -102,6 +88,7 @@ show_answer(void *arg, const struct store_result *r)
 		{ "status", ADMIN_CERT_STATUS },
 		{ "account", ADMIN_CERT_ACCOUNT },
 		{ "order", ADMIN_CERT_ORDER_ID },
+		{ "loop", ADMIN_CERT_LOOP },
 		{ "profile", ADMIN_CERT_PROFILE },
 		{ "issuer", ADMIN_CERT_ISSUER },
 		{ "key_sha256", ADMIN_CERT_SPKI_HASH },
@@ -109,6 +96,8 @@ show_answer(void *arg, const struct store_result *r)
 		{ "not_before", ADMIN_CERT_NOT_BEFORE },
 		{ "not_after", ADMIN_CERT_NOT_AFTER },
 		{ "created", ADMIN_CERT_CREATED },
+		{ "renew_from", ADMIN_CERT_RENEW_START },
+		{ "renew_until", ADMIN_CERT_RENEW_END },
 	};
 	struct admin_call *c = arg;
 	struct json_writer *w = json_writer_new(c->arena, ADMIN_REPLY_MAX);

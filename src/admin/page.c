@@ -59,6 +59,7 @@ admin_parse_page(struct admin_call *c, const char *list, enum admin_order order,
 			ADMIN_PAGE_MAX)
 			.p);
 	p->limit = (unsigned)n;
+	p->scan = ADMIN_SCAN_MAX;
 	if (cursor.p != NULL &&
 	    !admin_read_cursor(c->arena, cursor, list, &p->key, &p->id))
 		return admin_bad(c, "cursor", cursor,
@@ -74,30 +75,28 @@ admin_put_page(struct batch *b, const struct admin_page *p, bool filtered,
 	if (keyed == PAGE_BY_KEY)
 		store_int(b, p->key);
 	store_str(b, p->id);
-	store_int(b, filtered ? ADMIN_SCAN_MAX : p->limit + 1);
+	store_int(b, filtered ? p->scan : p->limit + 1);
 	store_int(b, p->limit + 1);
 }
 
 /* ---- the document */
 
-static void
-write_next(struct admin_call *c, struct json_writer *w,
-    const struct store_result *r, const struct admin_page *p, size_t n)
+struct str
+admin_next(struct admin_call *c, const struct store_result *r,
+    const struct admin_page *p)
 {
+	size_t n = store_nrows(r, 0);
 	int64_t looked = n > 0 ? store_get_int(r, 0, 0, PAGE_STOP_N) : 0;
 
 	if (n > p->limit)
-		json_str(w, "next",
-		    admin_write_cursor(c->arena, p->list,
-			store_get_int(r, 0, p->limit - 1, PAGE_KEY),
-			store_get_str(r, 0, p->limit - 1, PAGE_ID)));
-	else if (looked == ADMIN_SCAN_MAX)
-		json_str(w, "next",
-		    admin_write_cursor(c->arena, p->list,
-			store_get_int(r, 0, 0, PAGE_STOP_KEY),
-			store_get_str(r, 0, 0, PAGE_STOP_ID)));
-	else
-		json_null(w, "next");
+		return admin_write_cursor(c->arena, p->list,
+		    store_get_int(r, 0, p->limit - 1, PAGE_KEY),
+		    store_get_str(r, 0, p->limit - 1, PAGE_ID));
+	if (looked == p->scan)
+		return admin_write_cursor(c->arena, p->list,
+		    store_get_int(r, 0, 0, PAGE_STOP_KEY),
+		    store_get_str(r, 0, 0, PAGE_STOP_ID));
+	return STR_NONE;
 }
 
 enum step
@@ -105,6 +104,7 @@ admin_reply_page(struct admin_call *c, const struct store_result *r,
     const struct admin_page *p, admin_row_fn *write_row)
 {
 	struct json_writer *w = json_writer_new(c->arena, ADMIN_REPLY_MAX);
+	struct str next;
 	size_t n;
 
 	if (r->status != STORE_OK)
@@ -120,7 +120,11 @@ admin_reply_page(struct admin_call *c, const struct store_result *r,
 		json_close(w);
 	}
 	json_close(w);
-	write_next(c, w, r, p, n);
+	next = admin_next(c, r, p);
+	if (next.p != NULL)
+		json_str(w, "next", next);
+	else
+		json_null(w, "next");
 	json_close(w);
 	return admin_reply(c, 200, w);
 }

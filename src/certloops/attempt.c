@@ -498,6 +498,7 @@ put_certificate(struct attempt *t, struct batch *b, struct str id,
     const struct issuer_result *r)
 {
 	struct arena *a = t->task.arena;
+	struct str names = t->names_text;
 	uint8_t hash[32];
 
 	pki_spki_hash(pki_write_spki(a, t->key), hash);
@@ -515,7 +516,12 @@ put_certificate(struct attempt *t, struct batch *b, struct str id,
 	store_blob(b, r->der);
 	store_str(b, str_from(r->chain_id));
 	store_str(b, hex_encode(a, str_make(hash, sizeof(hash))));
-	store_str(b, t->names_text);
+	store_str(b, names);
+	while (names.n > 0) {
+		store_add(b, SQL_CERT_NAME_INSERT);
+		store_str(b, id);
+		store_str(b, pki_name_key(a, str_cut(&names, ' ')));
+	}
 }
 
 static void

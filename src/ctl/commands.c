@@ -12,6 +12,8 @@ const struct command *const ctl_commands[] = {
 	&cert_list_command,
 	&cert_show_command,
 	&cert_revoke_command,
+	&cert_mark_command,
+	&cert_unmark_command,
 	&issuer_list_command,
 	&issuer_show_command,
 	&issuer_test_command,

@@ -63,6 +63,23 @@ struct command {
 	{ "all", NULL, "every row, however many there are" }
 /* clang-format on */
 
+/* What all commands take that change many certificates. */
+/* clang-format off */
+#define COMMAND_WHICH_OPTIONS \
+	{ "profile", "PROFILE", "those of this profile" }, \
+	{ "issuer", "ISSUER", "those of this issuer" }, \
+	{ "account", "ACCOUNT", "those of this account" }, \
+	{ "key", "KEY", "with this key: SHA-256 in hex, or a PEM file" }, \
+	{ "name", "NAME", "with this name, or a name below it" }, \
+	{ "exact", "NAME", "with exactly this name" }, \
+	{ "ends-within", "TIME", "that end within 12h or 30d" }, \
+	{ "ends-after", "WHEN", "that end later: a moment, or 30d from now" }, \
+	{ "ends-before", "WHEN", "that end earlier" }, \
+	{ "serials", "FILE", "whose serials or ids are its lines; -: input" }, \
+	{ "all", NULL, "each one" }, \
+	{ "yes", NULL, "do it, not only count them" }
+/* clang-format on */
+
 /* commands.c: all of them, NULL-terminated */
 extern const struct command *const ctl_commands[];
 
@@ -74,7 +91,7 @@ extern const struct command eab_add_command, eab_list_command, eab_show_command,
     eab_revoke_command;
 extern const struct command order_list_command, order_show_command;
 extern const struct command cert_list_command, cert_show_command,
-    cert_revoke_command;
+    cert_revoke_command, cert_mark_command, cert_unmark_command;
 extern const struct command issuer_list_command, issuer_show_command,
     issuer_test_command;
 extern const struct command loop_list_command, loop_show_command,
@@ -86,7 +103,7 @@ extern const struct command limit_show_command, limit_reset_command,
 extern const struct command limit_override_list_command,
     limit_override_set_command, limit_override_remove_command;
 
-enum { CTL_OPTIONS_MAX = 16 };
+enum { CTL_OPTIONS_MAX = 24, CTL_NAMED_MAX = 1000 };
 
 struct ctl {
 	struct arena *arena;
@@ -169,6 +186,48 @@ struct str ctl_body(struct ctl *, const char *name, const char *value);
  * error.
  */
 enum ctl_exit ctl_list(struct ctl *, const char *path, const struct column *);
+
+/* ---- which.c: the certificates that a command is for */
+
+/* As they were named: ids and serials. */
+struct bulk_named {
+	struct str *v;
+	size_t n;
+};
+
+/*
+ * The lines of a file ("-": standard input) that hold an id or a serial; "#"
+ * begins a comment. False after a complaint, also if there is none.
+ */
+bool ctl_read_named(struct ctl *, const char *path, struct bulk_named *out);
+
+/*
+ * If --key names a file, the hash of its key takes its place. False after a
+ * complaint.
+ */
+bool ctl_resolve_key(struct ctl *);
+
+/* What is done to many certificates. */
+struct bulk_kind {
+	const char *name; /* in the path: "mark" */
+	const char *done; /* "marked" */
+	/* more members of the request; may be NULL */
+	void (*write_more)(struct ctl *, struct json_writer *);
+};
+
+/* A command with COMMAND_WHICH_OPTIONS. Those named by arguments need no
+ * --yes. */
+enum ctl_exit ctl_bulk_command(struct ctl *, const struct bulk_kind *, int argc,
+    char **argv);
+
+/* ---- bulk.c */
+
+/*
+ * Count them and, if sure, do it: those that are named, or those that fit the
+ * filters ("?name=value&..."; "" for none).
+ */
+enum ctl_exit ctl_bulk(struct ctl *, const struct bulk_kind *,
+    const char *filters, const struct bulk_named *, bool sure);
 
 /* ---- print.c */
 

@@ -130,6 +130,9 @@ send_batch(void *arg)
 		store_add(b, SQL_GC_CERTIFIED_ORDERS);
 		store_int(b, s->max);
 		store_int(b, retention(gc, s));
+		store_add(b, SQL_GC_CERTIFICATE_NAMES);
+		store_int(b, s->max);
+		store_int(b, retention(gc, s));
 	}
 	store_add(b, s->sql);
 	store_int(b, s->max);
@@ -175,16 +178,19 @@ tell_failure(const struct gc *gc, const struct store_result *r)
 		r->problem != NULL ? r->problem->cause : "conflict"));
 }
 
-/* Rows of the sweep itself; those of the orders before it count apart. */
+/* Rows of the sweep itself; those of the orders before it count apart, and
+ * names not at all. */
 static size_t
 count_rows(struct gc *gc, const struct store_result *r)
 {
 	unsigned at = 0;
 	size_t n;
 
-	if (gc->now->needs == NEEDS_CERTIFICATES)
+	if (gc->now->needs == NEEDS_CERTIFICATES) {
 		metrics_child_add(metrics_child(FAMILY_gc_rows, "old_orders"),
-		    store_nrows(r, at++));
+		    store_nrows(r, at));
+		at = 2;
+	}
 	n = store_nrows(r, at);
 	gc->rows += n;
 	metrics_child_add(metrics_child(FAMILY_gc_rows, gc->now->name), n);

@@ -283,6 +283,27 @@ pki_names_text(struct arena *a, const struct pki_names *names)
 	return b.len > 0 ? str_make(b.p, b.len - 1) : STR("");
 }
 
+struct str
+pki_name_key(struct arena *a, struct str name)
+{
+	struct addr ip;
+	size_t end = name.n, from, n = 0;
+	char *out;
+
+	if (addr_parse(name, &ip))
+		return str_join(a, STR("@"), name);
+	out = arena_alloc(a, name.n + 1);
+	for (;; end = from - 1) {
+		for (from = end; from > 0 && name.p[from - 1] != '.';)
+			from--;
+		memcpy(out + n, name.p + from, end - from);
+		n += end - from;
+		out[n++] = '.';
+		if (from == 0)
+			return str_make(out, n);
+	}
+}
+
 bool
 pki_names_has_dns(const struct pki_names *names, struct str name)
 {

@@ -51,6 +51,13 @@ struct pki_names pki_names_copy(struct arena *, const struct pki_names *);
  */
 struct str pki_names_text(struct arena *, const struct pki_names *);
 
+/*
+ * The text by which the store finds a name: the labels of a DNS name the other
+ * way round, a dot behind each ("org.example.www."), so that what begins with
+ * one is it or below it; "@" and the text for an address.
+ */
+struct str pki_name_key(struct arena *, struct str name);
+
 /* Is it in the (sorted) set? */
 bool pki_names_has_dns(const struct pki_names *, struct str);
 bool pki_names_has_ip(const struct pki_names *, struct addr);

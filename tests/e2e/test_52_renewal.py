@@ -28,9 +28,9 @@ def certificate_id(certificate):
 
 
 class Issued:
-    def __init__(self, server, names=None, profile="default"):
+    def __init__(self, server, names=None, profile="default", client=None):
         self.names = names or fresh()
-        self.client = server.client(profile=profile)
+        self.client = client or server.client(profile=profile)
         self.order, chain, _ = self.client.obtain(self.names)
         self.certificate = x509.split_chain(chain)[0]
         self.id = certificate_id(self.certificate)

@@ -104,6 +104,7 @@ def plain(line):
     """A line without what may differ."""
     line = re.sub(r"20\d\d-\d\d-\d\d \d\d:\d\d", "TIME", line)
     line = re.sub(r"\((now|in \d+ \w+|\d+ \w+ ago)\)", "(AGE)", line)
+    line = re.sub(r" in \d+\.\d s$", " in N s", line)
     line = re.sub(r"^(took \(ms\)) .*", r"\1 N", line)
     return re.sub(r"\s+", " ", line.strip())
 

@@ -113,78 +113,14 @@ FROM certificates WHERE order_id = $1;
 SELECT at, actor, action, object, detail
 FROM audit WHERE order_id = $1 ORDER BY at LIMIT $2;
 
--- name: admin_certs
--- args: id text, scan int, count int, status text, profile text, issuer text, itself text, below text
--- cols: stop_key, stop_id, stop_n, k, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id
-WITH scan AS (SELECT id, account, profile, issuer, serial, not_before, not_after,
-        names, CASE WHEN status = 'valid' AND not_after <= now_us()
-            THEN 'expired' ELSE status END AS status, order_id
-    FROM certificates WHERE id < $1 ORDER BY id DESC LIMIT $2),
-stop AS (SELECT not_after, id, (SELECT count(*) FROM scan) AS n FROM scan
-    ORDER BY id LIMIT 1)
-SELECT CAST(0 AS BIGINT) AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
-    CAST(0 AS BIGINT) AS k, x.id AS id, x.account, x.profile, x.issuer, x.serial,
-    x.not_before, x.not_after, x.names, x.status, x.order_id
-FROM stop LEFT JOIN scan x ON ($4 IS NULL OR x.status = $4)
-    AND ($5 IS NULL OR x.profile = $5)
-    AND ($6 IS NULL OR x.issuer = $6)
-    AND ($7 IS NULL OR ' ' || x.names || ' ' LIKE $7 ESCAPE '!'
-        OR ' ' || x.names || ' ' LIKE $8 ESCAPE '!')
-ORDER BY x.id DESC LIMIT $3;
-
--- Of one account: what lives longest first.
--- name: admin_certs_of
--- args: not_after time, id text, scan int, count int, status text, profile text, issuer text, itself text, below text, account text
--- cols: stop_key, stop_id, stop_n, k, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id
-WITH scan AS (SELECT id, account, profile, issuer, serial, not_before, not_after,
-        names, CASE WHEN status = 'valid' AND not_after <= now_us()
-            THEN 'expired' ELSE status END AS status, order_id
-    FROM certificates WHERE account = $10
-        AND not_after <= $1 AND (not_after, id) < ($1, $2)
-    ORDER BY not_after DESC, id DESC LIMIT $3),
-stop AS (SELECT not_after, id, (SELECT count(*) FROM scan) AS n FROM scan
-    ORDER BY not_after, id LIMIT 1)
-SELECT stop.not_after AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
-    x.not_after AS k, x.id AS id, x.account, x.profile, x.issuer, x.serial,
-    x.not_before, x.not_after, x.names, x.status, x.order_id
-FROM stop LEFT JOIN scan x ON ($5 IS NULL OR x.status = $5)
-    AND ($6 IS NULL OR x.profile = $6)
-    AND ($7 IS NULL OR x.issuer = $7)
-    AND ($8 IS NULL OR ' ' || x.names || ' ' LIKE $8 ESCAPE '!'
-        OR ' ' || x.names || ' ' LIKE $9 ESCAPE '!')
-ORDER BY x.not_after DESC, x.id DESC LIMIT $4;
-
--- Those that end within a time from now, the next to end first.
--- name: admin_certs_ending
--- args: not_after time, id text, scan int, count int, status text, profile text, issuer text, itself text, below text, within int, account text
--- cols: stop_key, stop_id, stop_n, k, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id
-WITH scan AS (SELECT id, account, profile, issuer, serial, not_before, not_after,
-        names, CASE WHEN status = 'valid' AND not_after <= now_us()
-            THEN 'expired' ELSE status END AS status, order_id
-    FROM certificates WHERE not_after > now_us() AND not_after <= now_us() + $10
-        AND not_after >= $1 AND (not_after, id) > ($1, $2)
-    ORDER BY not_after, id LIMIT $3),
-stop AS (SELECT not_after, id, (SELECT count(*) FROM scan) AS n FROM scan
-    ORDER BY not_after DESC, id DESC LIMIT 1)
-SELECT stop.not_after AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
-    x.not_after AS k, x.id AS id, x.account, x.profile, x.issuer, x.serial,
-    x.not_before, x.not_after, x.names, x.status, x.order_id
-FROM stop LEFT JOIN scan x ON ($5 IS NULL OR x.status = $5)
-    AND ($6 IS NULL OR x.profile = $6)
-    AND ($7 IS NULL OR x.issuer = $7)
-    AND ($8 IS NULL OR ' ' || x.names || ' ' LIKE $8 ESCAPE '!'
-        OR ' ' || x.names || ' ' LIKE $9 ESCAPE '!')
-    AND ($11 IS NULL OR x.account = $11)
-ORDER BY x.not_after, x.id LIMIT $4;
-
 -- By id or serial. Two issuers may have made one serial.
 -- name: admin_cert
 -- args: id text, serial text, count int
--- cols: id, order_id, account, profile, issuer, serial, not_before, not_after, der, spki_hash, names, status, revoked_at, reason, issuer_told, created
-SELECT id, order_id, account, profile, issuer, serial, not_before, not_after,
-    der, spki_hash, names, CASE WHEN status = 'valid'
+-- cols: id, order_id, account, loop, profile, issuer, serial, not_before, not_after, der, spki_hash, names, status, revoked_at, reason, issuer_told, renew_start, renew_end, created
+SELECT id, order_id, account, loop, profile, issuer, serial, not_before,
+    not_after, der, spki_hash, names, CASE WHEN status = 'valid'
         AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
-    revoked_at, reason, issuer_told, created
+    revoked_at, reason, issuer_told, renew_start, renew_end, created
 FROM certificates WHERE id = $1 OR serial = $2 LIMIT $3;
 
 -- How much there is, counted up to a bound.

@@ -46,6 +46,19 @@ DELETE FROM orders WHERE status = 'valid' AND id IN (SELECT c.order_id
     ORDER BY c.not_after LIMIT $1)
 RETURNING id;
 
+-- name: gc_certificate_names  args: count int, age int
+DELETE FROM certificate_names WHERE certificate IN (SELECT c.id
+    FROM certificates c WHERE c.not_after <= now_us() - $2
+    AND c.tell_at IS NULL
+    AND (c.status <> 'revoked' OR NOT EXISTS (SELECT 1 FROM crls k
+        WHERE k.issuer = c.issuer AND k.since <= c.not_after))
+    AND (c.loop IS NULL OR NOT EXISTS (SELECT 1 FROM loops l
+        WHERE l.name = c.loop AND l.certificate = c.id))
+    ORDER BY c.not_after LIMIT $1)
+    AND NOT EXISTS (SELECT 1 FROM orders o, certificates d
+        WHERE d.id = certificate_names.certificate AND o.id = d.order_id);
+
+-- Its names go before it, in the same batch; what became due in between waits.
 -- name: gc_old_certificates  args: count int, age int  cols: id
 DELETE FROM certificates WHERE id IN (SELECT c.id
     FROM certificates c WHERE c.not_after <= now_us() - $2
@@ -57,6 +70,8 @@ DELETE FROM certificates WHERE id IN (SELECT c.id
     ORDER BY c.not_after LIMIT $1)
     AND NOT EXISTS (SELECT 1 FROM orders o
         WHERE o.id = certificates.order_id)
+    AND NOT EXISTS (SELECT 1 FROM certificate_names n
+        WHERE n.certificate = certificates.id)
 RETURNING id;
 
 -- name: gc_old_audit  args: count int, age int  cols: id

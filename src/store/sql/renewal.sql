@@ -1,8 +1,10 @@
 -- SPDX-License-Identifier: ISC
 -- Renewal information, RFC 9773.
 
--- name: renewal_find  args: serial text, profile text  cols: id, serial, not_before, not_after, revoked_at, der
-SELECT id, serial, not_before, not_after, revoked_at, der FROM certificates
+-- name: renewal_find  args: serial text, profile text  cols: id, serial, not_before, not_after, revoked_at, renew_start, renew_end, der
+SELECT id, serial, not_before, not_after, revoked_at, renew_start, renew_end,
+    der
+FROM certificates
 WHERE serial = $1 AND profile = $2
 LIMIT 10
 

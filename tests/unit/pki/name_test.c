@@ -195,6 +195,24 @@ a_set_has_one_text_and_a_copy_is_its_own(void **state)
 	assert_str(pki_names_text(*state, &copy), "");
 }
 
+static void
+a_key_puts_names_behind_what_they_are_below(void **state)
+{
+	static const char *const keys[][2] = {
+		{ "www.example.org", "org.example.www." },
+		{ "*.example.org", "org.example.*." },
+		{ "org", "org." },
+		{ "192.0.2.7", "@192.0.2.7" },
+		{ "2001:db8::1", "@2001:db8::1" },
+		{ ".org", "org.." }, /* no name, and no harm */
+		{ "", "." },
+	};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		assert_str(pki_name_key(*state, str_from(keys[i][0])),
+		    keys[i][1]);
+}
+
 int
 main(void)
 {
@@ -206,6 +224,7 @@ main(void)
 		T(sets_are_sorted_without_doubles),
 		T(sets_are_equal_only_if_every_name_is),
 		T(a_set_has_one_text_and_a_copy_is_its_own),
+		T(a_key_puts_names_behind_what_they_are_below),
 	};
 
 	return cmocka_run_group_tests_name("name", tests, NULL, NULL);

@@ -185,7 +185,7 @@ CREATE TABLE chains (
 );
 
 -- Written: once, by the batch that makes its order valid; revocation, and
--- while its issuer is told of that.
+-- while its issuer is told of that; when an operator marks it for renewal.
 -- order_id is NULL for an orphan: a duplicate that an issuer made of an
 -- uncertain attempt, kept to be revoked and never handed out; and for the
 -- certificate of a cert loop, which belongs to the loop and to no account.
@@ -209,20 +209,40 @@ CREATE TABLE certificates (
 	issuer_told BIGINT,                  -- of the revocation, when
 	tell_at BIGINT,                      -- NULL: there is nothing to tell
 	tell_tries BIGINT NOT NULL DEFAULT 0 CHECK (tell_tries >= 0), -- fence
+	-- an operator's window for its renewal (RFC 9773); NULL: the profile's
+	renew_start BIGINT,
+	renew_end BIGINT,
 	created BIGINT NOT NULL,
 	UNIQUE (serial, issuer),
+	CHECK ((renew_start IS NULL) = (renew_end IS NULL)),
+	CHECK (renew_start < renew_end),
 	CHECK ((status = 'revoked') = (revoked_at IS NOT NULL)),
 	CHECK ((account IS NULL) = (loop IS NOT NULL)),
 	CHECK (not_before <= not_after)
 );
-CREATE INDEX certificates_account ON certificates (account, not_after);
-CREATE INDEX certificates_not_after ON certificates (not_after);
+CREATE INDEX certificates_account ON certificates (account, not_after, id);
+CREATE INDEX certificates_not_after ON certificates (not_after, id);
+-- lists of operators, the newest first
+CREATE INDEX certificates_profile ON certificates (profile, id);
+CREATE INDEX certificates_issuer ON certificates (issuer, id);
+CREATE INDEX certificates_key ON certificates (spki_hash, id);
 -- revocations that their issuers are yet to hear of
 CREATE INDEX certificates_tell ON certificates (tell_at)
 	WHERE tell_at IS NOT NULL;
 -- the entries of CRLs, a page at a time
 CREATE INDEX certificates_revoked ON certificates (issuer, revoked_at, serial)
 	WHERE status = 'revoked';
+
+-- The names of each certificate, to be found by: a DNS name with its labels
+-- the other way round and a dot behind each ("org.example.www."), so that all
+-- names below one stand behind it; an address with "@" before it. Written: in
+-- the batch of the certificate, and gone before it is.
+CREATE TABLE certificate_names (
+	certificate TEXT COLLATE "C" NOT NULL, -- certificates.id
+	name TEXT COLLATE "C" NOT NULL,
+	PRIMARY KEY (certificate, name)
+);
+CREATE INDEX certificate_names_name ON certificate_names (name, certificate);
 
 -- The newest CRL of each local issuer. Written: by whoever makes the next one,
 -- which the number guards.

@@ -1,0 +1,284 @@
+-- SPDX-License-Identifier: ISC
+-- Certificates for operators: lists, searches, and what is done to many.
+--
+-- The lists go as those of admin.sql do. Each statement has another index to
+-- find its rows by, and all have the same filters, columns and first
+-- arguments. `place` is where a row stands among those of one `k`: its id, or
+-- the name that it was found by, a blank, and its id. `found` says how many of
+-- the rows that were looked at fit, whether they are returned or not.
+
+-- The newest first.
+-- name: certs_all
+-- args: status text, profile text, issuer text, account text, key text, begin time, end time, marked int, count int, scan int, id text
+-- cols: stop_key, stop_id, stop_n, k, place, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id, loop, marked, found
+WITH scan AS (SELECT id, account, profile, issuer, serial, not_before,
+        not_after, names, spki_hash, CASE WHEN status = 'valid'
+            AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
+        order_id, loop,
+        CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
+    FROM certificates WHERE id < $11
+    ORDER BY id DESC LIMIT $10),
+stop AS (SELECT id, (SELECT count(*) FROM scan) AS n FROM scan
+    ORDER BY id LIMIT 1)
+SELECT CAST(0 AS BIGINT) AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
+    CAST(0 AS BIGINT) AS k, x.id AS place,
+    x.id AS id, x.account, x.profile, x.issuer, x.serial,
+    x.not_before, x.not_after, x.names, x.status, x.order_id, x.loop, x.marked,
+    count(x.id) OVER () AS found
+FROM stop LEFT JOIN scan x
+    ON ($1 IS NULL OR x.status = $1)
+    AND ($2 IS NULL OR x.profile = $2)
+    AND ($3 IS NULL OR x.issuer = $3)
+    AND ($4 IS NULL OR x.account = $4)
+    AND ($5 IS NULL OR x.spki_hash = $5)
+    AND ($6 IS NULL OR x.not_after >= $6)
+    AND ($7 IS NULL OR x.not_after < $7)
+    AND ($8 IS NULL OR x.marked = $8)
+ORDER BY x.id DESC LIMIT $9;
+
+-- name: certs_of_profile
+-- args: status text, profile text, issuer text, account text, key text, begin time, end time, marked int, count int, scan int, id text
+-- cols: stop_key, stop_id, stop_n, k, place, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id, loop, marked, found
+WITH scan AS (SELECT id, account, profile, issuer, serial, not_before,
+        not_after, names, spki_hash, CASE WHEN status = 'valid'
+            AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
+        order_id, loop,
+        CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
+    FROM certificates WHERE profile = $2 AND id < $11
+    ORDER BY id DESC LIMIT $10),
+stop AS (SELECT id, (SELECT count(*) FROM scan) AS n FROM scan
+    ORDER BY id LIMIT 1)
+SELECT CAST(0 AS BIGINT) AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
+    CAST(0 AS BIGINT) AS k, x.id AS place,
+    x.id AS id, x.account, x.profile, x.issuer, x.serial,
+    x.not_before, x.not_after, x.names, x.status, x.order_id, x.loop, x.marked,
+    count(x.id) OVER () AS found
+FROM stop LEFT JOIN scan x
+    ON ($1 IS NULL OR x.status = $1)
+    AND ($2 IS NULL OR x.profile = $2)
+    AND ($3 IS NULL OR x.issuer = $3)
+    AND ($4 IS NULL OR x.account = $4)
+    AND ($5 IS NULL OR x.spki_hash = $5)
+    AND ($6 IS NULL OR x.not_after >= $6)
+    AND ($7 IS NULL OR x.not_after < $7)
+    AND ($8 IS NULL OR x.marked = $8)
+ORDER BY x.id DESC LIMIT $9;
+
+-- name: certs_of_issuer
+-- args: status text, profile text, issuer text, account text, key text, begin time, end time, marked int, count int, scan int, id text
+-- cols: stop_key, stop_id, stop_n, k, place, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id, loop, marked, found
+WITH scan AS (SELECT id, account, profile, issuer, serial, not_before,
+        not_after, names, spki_hash, CASE WHEN status = 'valid'
+            AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
+        order_id, loop,
+        CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
+    FROM certificates WHERE issuer = $3 AND id < $11
+    ORDER BY id DESC LIMIT $10),
+stop AS (SELECT id, (SELECT count(*) FROM scan) AS n FROM scan
+    ORDER BY id LIMIT 1)
+SELECT CAST(0 AS BIGINT) AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
+    CAST(0 AS BIGINT) AS k, x.id AS place,
+    x.id AS id, x.account, x.profile, x.issuer, x.serial,
+    x.not_before, x.not_after, x.names, x.status, x.order_id, x.loop, x.marked,
+    count(x.id) OVER () AS found
+FROM stop LEFT JOIN scan x
+    ON ($1 IS NULL OR x.status = $1)
+    AND ($2 IS NULL OR x.profile = $2)
+    AND ($3 IS NULL OR x.issuer = $3)
+    AND ($4 IS NULL OR x.account = $4)
+    AND ($5 IS NULL OR x.spki_hash = $5)
+    AND ($6 IS NULL OR x.not_after >= $6)
+    AND ($7 IS NULL OR x.not_after < $7)
+    AND ($8 IS NULL OR x.marked = $8)
+ORDER BY x.id DESC LIMIT $9;
+
+-- name: certs_of_key
+-- args: status text, profile text, issuer text, account text, key text, begin time, end time, marked int, count int, scan int, id text
+-- cols: stop_key, stop_id, stop_n, k, place, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id, loop, marked, found
+WITH scan AS (SELECT id, account, profile, issuer, serial, not_before,
+        not_after, names, spki_hash, CASE WHEN status = 'valid'
+            AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
+        order_id, loop,
+        CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
+    FROM certificates WHERE spki_hash = $5 AND id < $11
+    ORDER BY id DESC LIMIT $10),
+stop AS (SELECT id, (SELECT count(*) FROM scan) AS n FROM scan
+    ORDER BY id LIMIT 1)
+SELECT CAST(0 AS BIGINT) AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
+    CAST(0 AS BIGINT) AS k, x.id AS place,
+    x.id AS id, x.account, x.profile, x.issuer, x.serial,
+    x.not_before, x.not_after, x.names, x.status, x.order_id, x.loop, x.marked,
+    count(x.id) OVER () AS found
+FROM stop LEFT JOIN scan x
+    ON ($1 IS NULL OR x.status = $1)
+    AND ($2 IS NULL OR x.profile = $2)
+    AND ($3 IS NULL OR x.issuer = $3)
+    AND ($4 IS NULL OR x.account = $4)
+    AND ($5 IS NULL OR x.spki_hash = $5)
+    AND ($6 IS NULL OR x.not_after >= $6)
+    AND ($7 IS NULL OR x.not_after < $7)
+    AND ($8 IS NULL OR x.marked = $8)
+ORDER BY x.id DESC LIMIT $9;
+
+-- name: certs_of_serial
+-- args: status text, profile text, issuer text, account text, key text, begin time, end time, marked int, count int, scan int, id text, serial text
+-- cols: stop_key, stop_id, stop_n, k, place, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id, loop, marked, found
+WITH scan AS (SELECT id, account, profile, issuer, serial, not_before,
+        not_after, names, spki_hash, CASE WHEN status = 'valid'
+            AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
+        order_id, loop,
+        CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
+    FROM certificates WHERE serial = $12 AND id < $11
+    ORDER BY id DESC LIMIT $10),
+stop AS (SELECT id, (SELECT count(*) FROM scan) AS n FROM scan
+    ORDER BY id LIMIT 1)
+SELECT CAST(0 AS BIGINT) AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
+    CAST(0 AS BIGINT) AS k, x.id AS place,
+    x.id AS id, x.account, x.profile, x.issuer, x.serial,
+    x.not_before, x.not_after, x.names, x.status, x.order_id, x.loop, x.marked,
+    count(x.id) OVER () AS found
+FROM stop LEFT JOIN scan x
+    ON ($1 IS NULL OR x.status = $1)
+    AND ($2 IS NULL OR x.profile = $2)
+    AND ($3 IS NULL OR x.issuer = $3)
+    AND ($4 IS NULL OR x.account = $4)
+    AND ($5 IS NULL OR x.spki_hash = $5)
+    AND ($6 IS NULL OR x.not_after >= $6)
+    AND ($7 IS NULL OR x.not_after < $7)
+    AND ($8 IS NULL OR x.marked = $8)
+ORDER BY x.id DESC LIMIT $9;
+
+-- What lives longest first.
+-- name: certs_of_account
+-- args: status text, profile text, issuer text, account text, key text, begin time, end time, marked int, count int, scan int, not_after time, id text
+-- cols: stop_key, stop_id, stop_n, k, place, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id, loop, marked, found
+WITH scan AS (SELECT id, account, profile, issuer, serial, not_before,
+        not_after, names, spki_hash, CASE WHEN status = 'valid'
+            AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
+        order_id, loop,
+        CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
+    FROM certificates WHERE account = $4
+        AND not_after <= $11 AND (not_after, id) < ($11, $12)
+    ORDER BY not_after DESC, id DESC LIMIT $10),
+stop AS (SELECT not_after, id, (SELECT count(*) FROM scan) AS n FROM scan
+    ORDER BY not_after, id LIMIT 1)
+SELECT stop.not_after AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
+    x.not_after AS k, x.id AS place,
+    x.id AS id, x.account, x.profile, x.issuer, x.serial,
+    x.not_before, x.not_after, x.names, x.status, x.order_id, x.loop, x.marked,
+    count(x.id) OVER () AS found
+FROM stop LEFT JOIN scan x
+    ON ($1 IS NULL OR x.status = $1)
+    AND ($2 IS NULL OR x.profile = $2)
+    AND ($3 IS NULL OR x.issuer = $3)
+    AND ($4 IS NULL OR x.account = $4)
+    AND ($5 IS NULL OR x.spki_hash = $5)
+    AND ($6 IS NULL OR x.not_after >= $6)
+    AND ($7 IS NULL OR x.not_after < $7)
+    AND ($8 IS NULL OR x.marked = $8)
+ORDER BY x.not_after DESC, x.id DESC LIMIT $9;
+
+-- Those that end between two moments, the next to end first.
+-- name: certs_ending
+-- args: status text, profile text, issuer text, account text, key text, begin time, end time, marked int, count int, scan int, not_after time, id text
+-- cols: stop_key, stop_id, stop_n, k, place, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id, loop, marked, found
+WITH scan AS (SELECT id, account, profile, issuer, serial, not_before,
+        not_after, names, spki_hash, CASE WHEN status = 'valid'
+            AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
+        order_id, loop,
+        CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
+    FROM certificates WHERE not_after >= $6 AND not_after < $7
+        AND not_after >= $11 AND (not_after, id) > ($11, $12)
+    ORDER BY not_after, id LIMIT $10),
+stop AS (SELECT not_after, id, (SELECT count(*) FROM scan) AS n FROM scan
+    ORDER BY not_after DESC, id DESC LIMIT 1)
+SELECT stop.not_after AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
+    x.not_after AS k, x.id AS place,
+    x.id AS id, x.account, x.profile, x.issuer, x.serial,
+    x.not_before, x.not_after, x.names, x.status, x.order_id, x.loop, x.marked,
+    count(x.id) OVER () AS found
+FROM stop LEFT JOIN scan x
+    ON ($1 IS NULL OR x.status = $1)
+    AND ($2 IS NULL OR x.profile = $2)
+    AND ($3 IS NULL OR x.issuer = $3)
+    AND ($4 IS NULL OR x.account = $4)
+    AND ($5 IS NULL OR x.spki_hash = $5)
+    AND ($6 IS NULL OR x.not_after >= $6)
+    AND ($7 IS NULL OR x.not_after < $7)
+    AND ($8 IS NULL OR x.marked = $8)
+ORDER BY x.not_after, x.id LIMIT $9;
+
+-- Those with a name from `first` on and before `behind`: by name, and those of
+-- one name the oldest first. One with several such names comes with the first
+-- of them.
+-- name: certs_named
+-- args: status text, profile text, issuer text, account text, key text, begin time, end time, marked int, count int, scan int, name text, id text, first text, behind text
+-- cols: stop_key, stop_id, stop_n, k, place, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id, loop, marked, found
+WITH scan AS (SELECT name, certificate FROM certificate_names
+    WHERE name >= $11 AND name < $14 AND (name, certificate) > ($11, $12)
+    ORDER BY name, certificate LIMIT $10),
+stop AS (SELECT name, certificate, (SELECT count(*) FROM scan) AS n
+    FROM scan ORDER BY name DESC, certificate DESC LIMIT 1)
+SELECT CAST(0 AS BIGINT) AS stop_key,
+    stop.name || ' ' || stop.certificate AS stop_id, stop.n AS stop_n,
+    CAST(0 AS BIGINT) AS k, x.name || ' ' || x.id AS place,
+    x.id AS id, x.account, x.profile, x.issuer, x.serial,
+    x.not_before, x.not_after, x.names, x.status, x.order_id, x.loop, x.marked,
+    count(x.id) OVER () AS found
+FROM stop LEFT JOIN (SELECT scan.name, id, account, profile, issuer, serial,
+        not_before, not_after, names, spki_hash, CASE WHEN status = 'valid'
+            AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
+        order_id, loop,
+        CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
+    FROM scan JOIN certificates ON id = scan.certificate
+    WHERE NOT EXISTS (SELECT 1 FROM certificate_names other
+        WHERE other.certificate = scan.certificate
+        AND other.name >= $13 AND other.name < scan.name)) x
+    ON ($1 IS NULL OR x.status = $1)
+    AND ($2 IS NULL OR x.profile = $2)
+    AND ($3 IS NULL OR x.issuer = $3)
+    AND ($4 IS NULL OR x.account = $4)
+    AND ($5 IS NULL OR x.spki_hash = $5)
+    AND ($6 IS NULL OR x.not_after >= $6)
+    AND ($7 IS NULL OR x.not_after < $7)
+    AND ($8 IS NULL OR x.marked = $8)
+ORDER BY x.name, x.id LIMIT $9;
+
+-- One of those that an operator names, by id or serial.
+-- name: certs_find
+-- args: id text, serial text, count int
+-- cols: id, account, serial, order_id, loop, status, marked
+SELECT id, account, serial, order_id, loop, CASE WHEN status = 'valid'
+        AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
+    CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
+FROM certificates WHERE id = $1 OR serial = $2 LIMIT $3;
+
+-- Nothing if a sweep or a batch that was undone took the certificate.
+-- name: cert_name_insert
+-- args: certificate text, name text
+INSERT INTO certificate_names (certificate, name)
+SELECT $1, $2 WHERE EXISTS (SELECT 1 FROM certificates WHERE id = $1);
+
+-- Renew within so long from now; 0: at once, which is a window that has passed.
+-- name: cert_mark
+-- args: id text, over int
+-- cols: id
+UPDATE certificates SET
+    renew_start = now_us() - CASE WHEN $2 = 0 THEN 3600000000 ELSE 0 END,
+    renew_end = now_us() + $2
+WHERE id = $1 AND status = 'valid' AND not_after > now_us()
+    AND renew_start IS NULL
+RETURNING id;
+
+-- name: cert_unmark
+-- args: id text
+-- cols: id
+UPDATE certificates SET renew_start = NULL, renew_end = NULL
+WHERE id = $1 AND renew_start IS NOT NULL
+RETURNING id;
+
+-- The loop that has it in use obtains another one.
+-- name: cert_mark_loop
+-- args: loop text, certificate text, wait int
+UPDATE loops SET stale = 1, next_attempt = now_us() + $3, updated = now_us()
+WHERE name = $1 AND certificate = $2 AND state <> 'stopped';
