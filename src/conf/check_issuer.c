@@ -12,13 +12,15 @@
 /* Vault's own default of a role's not_before_duration. */
 #define VAULT_BACKDATE (30 * WHEN_SECOND)
 
+enum { RESPONDER_PARTS = 3 };
+
 static const int local_only[] = { CONF_AT_ISSUER_certificate,
 	CONF_AT_ISSUER_key, CONF_AT_ISSUER_key_passphrase_file,
 	CONF_AT_ISSUER_chain, CONF_AT_ISSUER_alternate_chain,
 	CONF_AT_ISSUER_ca_issuers_url, CONF_AT_ISSUER_ocsp_url,
 	CONF_AT_ISSUER_crl_url, CONF_AT_ISSUER_crl_interval,
 	CONF_AT_ISSUER_crl_lifetime, CONF_AT_ISSUER_ocsp,
-	CONF_AT_ISSUER_ocsp_lifetime };
+	CONF_AT_ISSUER_ocsp_lifetime, CONF_AT_ISSUER_ocsp_responder_lifetime };
 
 static const int vault_only[] = { CONF_AT_ISSUER_address, CONF_AT_ISSUER_mount,
 	CONF_AT_ISSUER_role, CONF_AT_ISSUER_namespace, CONF_AT_ISSUER_ca_file,
@@ -42,8 +44,32 @@ refuse_others(struct conf_loader *l, const struct conf_issuer *s,
 			    theirs, ours);
 }
 
+/*
+ * It gets a successor when half of its life is over, and what it signed last
+ * must be good within the other half.
+ */
 static void
-check_local(struct conf_loader *l, const struct conf_issuer *s)
+check_responder(struct conf_loader *l, struct conf_issuer *s)
+{
+	int64_t least = RESPONDER_PARTS * s->ocsp_lifetime;
+
+	if (s->ocsp_responder_lifetime == 0 ||
+	    s->ocsp_responder_lifetime >= least)
+		return;
+	if (!conf_is_given(&s->at, CONF_AT_ISSUER_ocsp_responder_lifetime))
+		s->ocsp_responder_lifetime = least;
+	else
+		conf_error(l,
+		    conf_line_of(&s->at,
+			CONF_AT_ISSUER_ocsp_responder_lifetime),
+		    "issuer %s: ocsp_responder_lifetime must be 3 times "
+		    "ocsp_lifetime or more, or 0: answers are good no longer "
+		    "than the certificate that signed them",
+		    s->at.name.p);
+}
+
+static void
+check_local(struct conf_loader *l, struct conf_issuer *s)
 {
 	refuse_others(l, s, vault_only,
 	    sizeof(vault_only) / sizeof(vault_only[0]), "vault", "local");
@@ -72,6 +98,7 @@ check_local(struct conf_loader *l, const struct conf_issuer *s)
 		    "issuer %s: crl_interval must be less than crl_lifetime, "
 		    "or the next CRL comes too late",
 		    s->at.name.p);
+	check_responder(l, s);
 }
 
 /* A part of a path at Vault, which is sent as it is. */

@@ -86,6 +86,7 @@ struct daemon {
 	struct nonce_keys *nonce_keys;   /* NULL: none shared */
 	struct acme *acme;
 	struct responder *responder;
+	void (*published)(struct daemon *); /* what follows publish_begin */
 	struct crl_job *crls;
 	struct admin *admin;
 	gid_t admin_group; /* (gid_t)-1: none */
@@ -192,7 +193,11 @@ const char *issuers_check_keys(struct daemon *, const struct store_result *);
 
 /* publish.c: CRLs and OCSP */
 void publish_make(struct daemon *);
+/* Make what signs answers; done(d) when there is an answer to each. */
+void publish_begin(struct daemon *, void (*done)(struct daemon *));
 void publish_start(struct daemon *);
+/* A reload has changed options of issuers. */
+void publish_look(struct daemon *);
 void publish_stop(struct daemon *);
 /* Where something about an issuer is published; NULL: nobody said. */
 const char *publish_url(struct arena *, const struct conf *,

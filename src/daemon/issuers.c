@@ -68,6 +68,7 @@ local_options(struct arena *a, const struct daemon *d, const struct conf *c,
 		.crl_interval = ci->crl_interval,
 		.crl_lifetime = ci->crl_lifetime,
 		.ocsp_lifetime = ci->ocsp ? ci->ocsp_lifetime : 0,
+		.responder_lifetime = ci->ocsp_responder_lifetime,
 	};
 }
 

@@ -42,11 +42,27 @@ publish_make(struct daemon *d)
 		.store = d->store,
 		.limits = d->limits,
 		.find_issuer = daemon_find_issuer,
+		.issuer_at = issuer_at,
 		.guard = guard,
 		.arg = d });
 	for (size_t i = 0; i < d->nissuers; i++)
 		if (d->issuers[i]->ops->plans)
 			issuer_local_on_revoke(d->issuers[i], on_revoke, d);
+}
+
+static void
+on_started(void *arg)
+{
+	struct daemon *d = arg;
+
+	d->published(d);
+}
+
+void
+publish_begin(struct daemon *d, void (*done)(struct daemon *))
+{
+	d->published = done;
+	responder_start(d->responder, on_started, d);
 }
 
 /* One that may not sign CRLs says so once. */
@@ -72,8 +88,16 @@ publish_start(struct daemon *d)
 }
 
 void
+publish_look(struct daemon *d)
+{
+	responder_look(d->responder);
+}
+
+void
 publish_stop(struct daemon *d)
 {
+	if (d->responder != NULL)
+		responder_stop(d->responder);
 	crl_stop(d->crls);
 	d->crls = NULL;
 }

@@ -71,6 +71,7 @@ apply(struct daemon *d, struct arena *holder, const struct conf *next,
 		d->listeners[i].conf = conf_find_listener(next,
 		    d->listeners[i].conf->at.name);
 	issuers_replace(d, next, holder, fresh);
+	publish_look(d);
 	(void)dns_reload_hosts(
 	    d->dns); /* if it is gone, what was known stays */
 	d->conf = next;

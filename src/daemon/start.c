@@ -18,6 +18,7 @@ static void agree_on_issuers(struct daemon *);
 static enum step on_agreed(void *, const struct store_result *);
 static void share(struct daemon *);
 static void make_certificates(struct daemon *);
+static void make_responders(struct daemon *);
 static void go(struct daemon *);
 
 /* ---- the public URL */
@@ -296,7 +297,14 @@ share(struct daemon *d)
 static void
 make_certificates(struct daemon *d)
 {
-	selfcert_start(d, go);
+	selfcert_start(d, make_responders);
+}
+
+static void
+make_responders(struct daemon *d)
+{
+	if (!d->stopping)
+		publish_begin(d, go);
 }
 
 static void

@@ -181,6 +181,7 @@ struct issuer_local_options {
 	const char *ocsp_url, *ca_issuers_url, *crl_url; /* NULL: none */
 	/* what is published about its certificates; usec, 0: nothing */
 	int64_t crl_interval, crl_lifetime, ocsp_lifetime;
+	int64_t responder_lifetime; /* 0: its own key signs answers of OCSP */
 };
 
 /* Read key and chain, check them. NULL: *why (in the arena) says what. */
@@ -204,6 +205,8 @@ struct issuer_publishing {
 	int64_t crl_interval; /* usec; 0: no CRL */
 	int64_t crl_lifetime;
 	int64_t ocsp_lifetime; /* usec; 0: no OCSP */
+	/* usec, of the certificate that signs its answers; 0: the CA's does */
+	int64_t responder_lifetime;
 };
 struct issuer_publishing issuer_local_publishing(const struct issuer *);
 

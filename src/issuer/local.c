@@ -218,6 +218,7 @@ issuer_local_set(struct issuer *issuer, const struct issuer_local_options *o)
 		.crl_interval = o->crl_interval,
 		.crl_lifetime = o->crl_lifetime,
 		.ocsp_lifetime = o->ocsp_lifetime,
+		.responder_lifetime = o->responder_lifetime,
 	};
 }
 

@@ -69,7 +69,7 @@ build_key_usage(CBB *list, unsigned usage)
 	    CBB_flush(list);
 }
 
-static bool
+bool
 build_eku(CBB *list, unsigned eku)
 {
 	CBB ext, value, seq;

@@ -36,6 +36,7 @@ bool build_generalized_time(CBB *, int64_t);
 bool build_name(CBB *, struct str cn);
 bool build_basic(CBB *list, bool ca, int path_len);
 bool build_key_usage(CBB *list, unsigned usage);
+bool build_eku(CBB *list, unsigned eku);
 bool build_ski(CBB *list, struct str spki);
 bool build_aki(CBB *list, struct str id);
 

@@ -100,6 +100,12 @@ struct pki_lint_profile {
 	unsigned eku;         /* exactly these; 0: PKI_EKU_SERVER at least */
 	bool must_staple, no_rev_avail;
 	/*
+	 * A delegated responder of OCSP (RFC 6960 section 4.2.2.2): this is
+	 * its common name, names is not looked at, and it says that nobody
+	 * need ask whether it is revoked itself. p is NULL: it is none.
+	 */
+	struct str responder;
+	/*
 	 * Made elsewhere: key usages that do not fit the key, a subject with
 	 * more than a CN, and a missing authority key id are let pass.
 	 */

@@ -146,6 +146,8 @@ is_ordered(const struct lint *l, struct str cn)
 {
 	struct addr ip;
 
+	if (l->profile->responder.p != NULL)
+		return str_eq(cn, l->profile->responder);
 	if (l->profile->remote)
 		cn = str_lower(l->arena, cn);
 	if (addr_parse(cn, &ip))
@@ -168,7 +170,9 @@ lint_subject(struct lint *l, CBS *tbs)
 	if (dn.natts != dn.ncn && !l->profile->remote)
 		return "the subject holds more than a common name";
 	if (dn.ncn == 0)
-		return NULL;
+		return l->profile->responder.p == NULL ?
+		    NULL :
+		    "a responder has no common name";
 	if (!dn.cn_is_text || dn.cn.n == 0 || dn.cn.n > CN_MAX)
 		return "the common name is not text of 1 to 64 characters";
 	if (!is_ordered(l, dn.cn))

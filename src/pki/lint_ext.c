@@ -20,6 +20,7 @@ static const char *lint_aia(struct lint *, CBS, bool);
 static const char *lint_crl(struct lint *, CBS, bool);
 static const char *lint_tls_feature(struct lint *, CBS, bool);
 static const char *lint_no_rev_avail(struct lint *, CBS, bool);
+static const char *lint_nocheck(struct lint *, CBS, bool);
 
 #define OID(text)                                                              \
 	{                                                                      \
@@ -48,6 +49,8 @@ static const struct rule {
 	  lint_tls_feature },
 	{ OID(OID_NO_REV_AVAIL), "noRevAvail", NOT_CRITICAL, false,
 	  lint_no_rev_avail },
+	{ OID(OID_OCSP_NOCHECK), "ocsp-nocheck", NOT_CRITICAL, false,
+	  lint_nocheck },
 	/* clang-format on */
 };
 
@@ -214,15 +217,18 @@ lint_name(struct lint *l, unsigned tag, const CBS *value,
 static const char *
 lint_san(struct lint *l, CBS value, bool critical)
 {
-	size_t n = l->profile->names->ndns + l->profile->names->nips, had = 0;
-	struct pki_names names = {
-		.dns = arena_array(l->arena, struct str, n),
-		.ips = arena_array(l->arena, struct addr, n),
-	};
+	const struct pki_names *ordered = l->profile->names;
+	struct pki_names names = { .ndns = 0 };
 	const char *why;
 	CBS list, name;
+	size_t n, had = 0;
 	unsigned tag;
 
+	if (l->profile->responder.p != NULL)
+		return "a responder has a subjectAltName";
+	n = ordered->ndns + ordered->nips;
+	names.dns = arena_array(l->arena, struct str, n);
+	names.ips = arena_array(l->arena, struct addr, n);
 	if (critical != l->empty_subject &&
 	    (l->empty_subject || !l->profile->remote))
 		return critical ? "subjectAltName is critical though there is "
@@ -242,7 +248,7 @@ lint_san(struct lint *l, CBS value, bool critical)
 			return why;
 	}
 	pki_names_sort(&names);
-	if (!pki_names_equal(&names, l->profile->names))
+	if (!pki_names_equal(&names, ordered))
 		return "subjectAltName does not hold exactly the ordered "
 		       "names";
 	return NULL;
@@ -347,6 +353,22 @@ lint_no_rev_avail(struct lint *l, CBS value, bool critical)
 	return NULL;
 }
 
+/* RFC 6960 section 4.2.2.2.1 */
+static const char *
+lint_nocheck(struct lint *l, CBS value, bool critical)
+{
+	static const uint8_t null[] = { 0x05, 0x00 };
+
+	(void)critical;
+	if (l->profile->responder.p == NULL)
+		return l->profile->remote ? NULL :
+					    "ocsp-nocheck stands in what is "
+					    "no responder's";
+	if (!CBS_mem_equal(&value, null, sizeof(null)))
+		return "ocsp-nocheck is not NULL";
+	return NULL;
+}
+
 /* ---- all of them */
 
 static const char *
@@ -427,24 +449,29 @@ lint_extension(struct lint *l, CBS *list, struct seen *seen)
 	return lint_content(l, der_str(&oid), value, critical != 0);
 }
 
+static bool
+is_required(const struct pki_lint_profile *p, const struct rule *r)
+{
+	if (r->check == lint_san)
+		return p->responder.p == NULL;
+	if (r->check == lint_tls_feature)
+		return p->must_staple;
+	if (r->check == lint_no_rev_avail)
+		return p->no_rev_avail;
+	if (r->check == lint_nocheck)
+		return p->responder.p != NULL;
+	return r->required && !p->remote;
+}
+
 /* What must be there, or must not beside something else. */
 static const char *
 lint_presence(const struct lint *l, const bool *seen)
 {
 	const struct pki_lint_profile *p = l->profile;
 
-	for (size_t i = 0; i < NRULES; i++) {
-		bool lax = p->remote && rules[i].check != lint_san;
-
-		if (rules[i].required && !lax && !seen[i])
+	for (size_t i = 0; i < NRULES; i++)
+		if (!seen[i] && is_required(p, &rules[i]))
 			return about(l, &rules[i], "is missing");
-		if (rules[i].check == lint_tls_feature && p->must_staple &&
-		    !seen[i])
-			return about(l, &rules[i], "is missing");
-		if (rules[i].check == lint_no_rev_avail && p->no_rev_avail &&
-		    !seen[i])
-			return about(l, &rules[i], "is missing");
-	}
 	if (p->no_rev_avail && (l->has_crl || l->has_ocsp))
 		return "noRevAvail stands beside an address for revocation";
 	return NULL;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * OCSP, RFC 6960 and its lightweight profile, RFC 5019: requests are read,
- * answers written and signed by the CA that issued the certificates. Moments
- * are whole seconds since 1970.
+ * answers written and signed by the CA that issued the certificates, or by a
+ * responder that it made a certificate for. Moments are whole seconds since
+ * 1970. Functions that return const char * give NULL for success, otherwise a
+ * sentence in the arena.
  */
 #ifndef PKI_OCSP_H
 #define PKI_OCSP_H
@@ -66,13 +68,37 @@ struct pki_ocsp_reply {
 	int64_t revoked_at, reason; /* if revoked */
 };
 
+/* Whoever signs answers; it is told from others by its key. */
+struct pki_ocsp_signer {
+	EVP_PKEY *key;
+	struct str spki;
+	struct str cert; /* DER, sent along; p is NULL: the CA signs itself */
+};
+
 /*
  * The signed answer, in the arena: replies[i] is about request's singles[i].
  * STR_NONE if it cannot be made.
  */
-struct str pki_ocsp_answer(struct arena *, const struct pki_ca *,
+struct str pki_ocsp_answer(struct arena *, const struct pki_ocsp_signer *,
     const struct pki_ocsp_request *, const struct pki_ocsp_reply *replies,
     int64_t this_update, int64_t next_update);
+
+/* ---- delegation, RFC 6960 section 4.2.2.2 */
+
+struct pki_responder_spec {
+	struct str cn;   /* 1 to 64 bytes */
+	struct str spki; /* of the responder's key */
+	uint8_t serial[PKI_SERIAL_LEN];
+	int64_t not_before, not_after; /* both within; within the CA's too */
+};
+
+/*
+ * A certificate for a responder, built, linted and signed: *der is in the
+ * arena. It lets its key sign answers about the CA's certificates and do
+ * nothing else.
+ */
+const char *pki_make_responder(struct arena *, const struct pki_ca *,
+    const struct pki_responder_spec *, struct str *der);
 
 /* An answer that is only a status, and unsigned; a constant. */
 struct str pki_ocsp_refusal(enum pki_ocsp_status);

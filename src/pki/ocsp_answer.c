@@ -12,7 +12,7 @@
 
 /* What an answer is made of. */
 struct answer {
-	const struct pki_ca *ca;
+	const struct pki_ocsp_signer *signer;
 	const struct pki_ocsp_request *request;
 	const struct pki_ocsp_reply *replies;
 	int64_t this_update, next_update;
@@ -81,9 +81,9 @@ build_singles(CBB *tbs, const struct answer *an)
 
 /* byKey, which RFC 5019 prefers for its size: SHA-1 of the key's bits. */
 static bool
-build_responder(CBB *tbs, const struct pki_ca *ca)
+build_responder(CBB *tbs, const struct pki_ocsp_signer *s)
 {
-	CBS spki = der_cbs(ca->cert.spki), seq, alg;
+	CBS spki = der_cbs(s->spki), seq, alg;
 	uint8_t hash[SHA_DIGEST_LENGTH];
 	CBB wrapper;
 	struct str key;
@@ -120,10 +120,37 @@ build_data(struct arena *a, const struct answer *an)
 	CBB_zero(&cbb);
 	if (!CBB_init(&cbb, 512) ||
 	    !CBB_add_asn1(&cbb, &tbs, CBS_ASN1_SEQUENCE) ||
-	    !build_responder(&tbs, an->ca) ||
+	    !build_responder(&tbs, an->signer) ||
 	    !build_generalized_time(&tbs, an->this_update) ||
 	    !build_singles(&tbs, an) ||
 	    !build_nonce(&tbs, an->request->nonce) || !CBB_flush(&cbb)) {
+		CBB_cleanup(&cbb);
+		ERR_clear_error();
+		return STR_NONE;
+	}
+	return der_take(a, &cbb);
+}
+
+/* BasicOCSPResponse: what is signed, and the certificate of the signer. */
+static struct str
+sign(struct arena *a, const struct pki_ocsp_signer *s, struct str data)
+{
+	struct str basic = alg_wrap(a, s->key, data), parts;
+	CBB cbb, out, wrapper, list;
+	CBS in = der_cbs(basic), seq;
+
+	if (basic.p == NULL || s->cert.p == NULL)
+		return basic;
+	CBB_zero(&cbb);
+	if (!CBS_get_asn1(&in, &seq, CBS_ASN1_SEQUENCE))
+		return STR_NONE;
+	parts = der_str(&seq);
+	if (!CBB_init(&cbb, basic.n + s->cert.n + 32) ||
+	    !CBB_add_asn1(&cbb, &out, CBS_ASN1_SEQUENCE) ||
+	    !build_str(&out, parts) ||
+	    !CBB_add_asn1(&out, &wrapper, CONTEXT_SEQ(0)) ||
+	    !CBB_add_asn1(&wrapper, &list, CBS_ASN1_SEQUENCE) ||
+	    !build_str(&list, s->cert) || !CBB_flush(&cbb)) {
 		CBB_cleanup(&cbb);
 		ERR_clear_error();
 		return STR_NONE;
@@ -154,13 +181,13 @@ wrap(struct arena *a, struct str basic)
 }
 
 struct str
-pki_ocsp_answer(struct arena *a, const struct pki_ca *ca,
+pki_ocsp_answer(struct arena *a, const struct pki_ocsp_signer *signer,
     const struct pki_ocsp_request *request,
     const struct pki_ocsp_reply *replies, int64_t this_update,
     int64_t next_update)
 {
 	struct answer an = {
-		.ca = ca,
+		.signer = signer,
 		.request = request,
 		.replies = replies,
 		.this_update = this_update,
@@ -169,7 +196,7 @@ pki_ocsp_answer(struct arena *a, const struct pki_ca *ca,
 
 	if (this_update >= next_update)
 		return STR_NONE;
-	return wrap(a, alg_wrap(a, ca->key, build_data(a, &an)));
+	return wrap(a, sign(a, signer, build_data(a, &an)));
 }
 
 struct str

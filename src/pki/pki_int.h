@@ -40,6 +40,7 @@
 #define OID_AIA_ISSUERS OID_PKIX "\x30\x02"
 #define OID_OCSP_BASIC OID_PKIX "\x30\x01\x01"
 #define OID_OCSP_NONCE OID_PKIX "\x30\x01\x02"
+#define OID_OCSP_NOCHECK OID_PKIX "\x30\x01\x05"
 #define OID_EXTENSION_REQUEST "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e"
 
 /* ---- der.c */

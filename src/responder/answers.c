@@ -2,8 +2,9 @@
 /*
  * Signed answers in memory: sets of a few places each, chosen by a keyed hash
  * of the serial, so all about one certificate are in one set. The oldest of a
- * set gives way. An answer is used for KEEP: that long it may call good what
- * another process saw revoked, which its nextUpdate allows.
+ * set gives way. An answer is used for KEEP, or half of its life if that is
+ * less: that long it may call good what another process saw revoked, which its
+ * nextUpdate allows.
  */
 #include "responder/responder_int.h"
 
@@ -22,7 +23,8 @@ static const int64_t KEEP = 30 * WHEN_SECOND;
 struct place {
 	char *text; /* serial, CertID, answer; NULL: nothing here */
 	size_t nserial, nid, nder;
-	int64_t added; /* loop_mono */
+	int64_t added; /* loop_mono, as is the next */
+	int64_t until;
 	int64_t this_update, next_update;
 	const char *verdict;
 };
@@ -96,7 +98,7 @@ ocsp_cache_find(struct ocsp_cache *c, int64_t now, struct str serial,
 
 		if (!is_of(p, serial, cert_id))
 			continue;
-		if (now - p->added >= KEEP) {
+		if (now >= p->until) {
 			empty(c, p);
 			return false;
 		}
@@ -129,6 +131,7 @@ void
 ocsp_cache_add(struct ocsp_cache *c, int64_t now, struct str serial,
     struct str cert_id, uint64_t era, const struct ocsp_answer *an)
 {
+	int64_t half = (an->next_update - an->this_update) / 2;
 	struct place *p;
 	char *text;
 
@@ -148,6 +151,7 @@ ocsp_cache_add(struct ocsp_cache *c, int64_t now, struct str serial,
 		.nder = an->der.n,
 		.verdict = an->verdict,
 		.added = now,
+		.until = now + (half < KEEP ? half : KEEP),
 		.this_update = an->this_update,
 		.next_update = an->next_update };
 	c->size++;

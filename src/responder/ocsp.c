@@ -6,7 +6,7 @@
  *	read	the request, out of the body or the path
  *	find	the answer that was signed before; else the certificates, one
  *		batch
- *	answer	sign; keep what is about one known certificate
+ *	answer	sign (delegate.c); keep what is about one known certificate
  *
  * An answer with a nonce, or about several certificates or an unknown one, is
  * made anew each time and kept by nobody.
@@ -207,9 +207,12 @@ on_found(void *arg, const struct store_result *r)
 	struct responder *rs = as->responder;
 	struct pki_ocsp_reply replies[PKI_OCSP_SINGLES_MAX] = { 0 };
 	struct issuer_publishing p = issuer_local_publishing(as->issuer);
+	struct pki_ocsp_signer signer;
 	struct ocsp_answer an;
+	int64_t end;
 
-	if (r->status != STORE_OK)
+	if (r->status != STORE_OK ||
+	    !delegate_get(rs, as->issuer, &signer, &end))
 		return refuse(as->req, PKI_OCSP_TRY_LATER);
 	for (unsigned i = 0; i < as->request.n; i++) {
 		an.verdict = read_row(r, i, &replies[i]);
@@ -217,9 +220,11 @@ on_found(void *arg, const struct store_result *r)
 	}
 	an.this_update = store_get_int(r, 0, 0, OCSP_FIND_NOW);
 	an.next_update = an.this_update + p.ocsp_lifetime;
-	an.der = pki_ocsp_answer(as->req->task.arena,
-	    issuer_local_ca(as->issuer), &as->request, replies,
-	    an.this_update / WHEN_SECOND, an.next_update / WHEN_SECOND);
+	if (an.next_update > end)
+		an.next_update = end;
+	an.der = pki_ocsp_answer(as->req->task.arena, &signer, &as->request,
+	    replies, an.this_update / WHEN_SECOND,
+	    an.next_update / WHEN_SECOND);
 	if (an.der.p == NULL)
 		return refuse(as->req, PKI_OCSP_INTERNAL);
 	if (!may_keep(as) || replies[0].verdict == PKI_OCSP_UNKNOWN)

@@ -187,6 +187,7 @@ responder_new(const struct responder_options *o)
 	};
 	rs->crls = crl_cache_new();
 	rs->answers = ocsp_cache_new();
+	LIST_INIT(&rs->delegates);
 	metrics_on_collect(collect, rs);
 	return rs;
 }
@@ -209,6 +210,7 @@ responder_free(struct responder *rs)
 	if (rs == NULL)
 		return;
 	metrics_off_collect(collect, rs);
+	delegates_free(rs);
 	crl_cache_free(rs->crls);
 	ocsp_cache_free(rs->answers);
 	free(rs);

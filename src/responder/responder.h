@@ -20,6 +20,9 @@ struct responder;
 /* Finds an issuer by its name, of whatever type; NULL if there is none. */
 typedef struct issuer *responder_find_fn(void *arg, const char *name);
 
+/* The i-th issuer, of whatever type; NULL behind the last. */
+typedef struct issuer *responder_issuer_fn(void *arg, size_t i);
+
 /* May this address ask? 0, or usec until it may. */
 typedef int64_t responder_guard_fn(void *arg, struct addr peer);
 
@@ -28,11 +31,26 @@ struct responder_options {
 	struct store *store;
 	struct ratelimit *limits;
 	responder_find_fn *find_issuer;
+	responder_issuer_fn *issuer_at;
 	responder_guard_fn *guard; /* NULL: everybody may */
 	void *arg;
 };
 
 struct responder *responder_new(const struct responder_options *);
+
+/*
+ * Make what signs answers of OCSP, a responder certificate for each local
+ * issuer, and make it anew in good time from now on. fn(arg) is called once,
+ * perhaps at once, when each was tried: one that failed is tried again.
+ */
+typedef void responder_started_fn(void *arg);
+void responder_start(struct responder *, responder_started_fn *fn, void *arg);
+
+/* The options of an issuer have changed. */
+void responder_look(struct responder *);
+
+/* No timer fires any more; what is there signs on. */
+void responder_stop(struct responder *);
 
 /* What listeners serve; lives as long as the responder. */
 const struct http_app *responder_http_app(const struct responder *);
@@ -44,7 +62,7 @@ const struct http_app *responder_http_app(const struct responder *);
  */
 void responder_forget(struct responder *, struct str serial);
 
-/* No request may be under way. NULL is fine. */
+/* Stop and free. No request may be under way. NULL is fine. */
 void responder_free(struct responder *);
 
 #endif

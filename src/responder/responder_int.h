@@ -4,7 +4,9 @@
 #define RESPONDER_INT_H
 
 #include <stdbool.h>
+#include <sys/queue.h>
 
+#include "pki/ocsp.h"
 #include "responder/responder.h"
 
 enum { RESPONDER_ISSUER_MAX = 32 /* bytes of a name */ };
@@ -17,6 +19,10 @@ struct responder {
 	struct http_app app;
 	struct crl_cache *crls;
 	struct ocsp_cache *answers;
+	LIST_HEAD(, delegate) delegates; /* one for each local issuer */
+	unsigned starting;               /* of them, not tried yet */
+	responder_started_fn *started;
+	void *started_arg;
 };
 
 /* The local issuer that the path names, or NULL: answered, 404 or 429. */
@@ -46,6 +52,18 @@ void crl_cache_free(struct crl_cache *);
 /* ---- ocsp.c */
 
 extern const struct route ocsp_post_route, ocsp_get_route;
+
+/* ---- delegate.c: who signs answers of OCSP */
+
+/*
+ * Who signs now, and until when (usec since 1970) what it signs can be good.
+ * False if there is nobody yet, which does not last. *out is to be used at
+ * once.
+ */
+bool delegate_get(struct responder *, const struct issuer *,
+    struct pki_ocsp_signer *out, int64_t *end);
+
+void delegates_free(struct responder *);
 
 /* ---- answers.c: signed answers about one certificate, bounded */
 

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include <openssl/bytestring.h>
+#include <openssl/evp.h>
 #include <openssl/mem.h>
 #include <openssl/sha.h>
 
@@ -145,10 +146,24 @@ write_request(struct arena *a, const struct pki_ca *ca, struct str serial)
 
 struct ocsp_bench {
 	struct pki_ca *ca;
+	struct pki_ocsp_signer signer; /* a responder, as by default */
 	struct str requests[CERTIFICATES];
 	struct ocsp_cache *cache;
 	int64_t now;
 };
+
+static void
+make_signer(struct ocsp_bench *b, struct arena *a)
+{
+	struct pki_responder_spec spec = { .cn = STR("Responder"),
+		.not_before = b->now,
+		.not_after = b->now + 86400 };
+
+	b->signer.key = pki_generate_key(PKI_P256);
+	b->signer.spki = spec.spki = pki_write_spki(a, b->signer.key);
+	pki_random_serial(spec.serial);
+	MUST(pki_make_responder(a, b->ca, &spec, &b->signer.cert) == NULL);
+}
 
 /* An answer as the responder makes it, without HTTP and the store. */
 static void
@@ -170,8 +185,8 @@ answer(struct ocsp_bench *b, size_t i, bool from_cache)
 		an = (struct ocsp_answer){ .verdict = "good",
 			.this_update = b->now * WHEN_SECOND,
 			.next_update = (b->now + 3600) * WHEN_SECOND,
-			.der = pki_ocsp_answer(a, b->ca, &rq, &good, b->now,
-			    b->now + 3600) };
+			.der = pki_ocsp_answer(a, &b->signer, &rq, &good,
+			    b->now, b->now + 3600) };
 		MUST(an.der.p != NULL);
 		ocsp_cache_add(b->cache, 0, serial, rq.singles[0].cert_id,
 		    ocsp_cache_era(b->cache), &an);
@@ -204,6 +219,7 @@ main(void)
 	make_issuing(a, &ca, b->now);
 	measure_crl(&ca, b->now);
 	b->ca = &ca;
+	make_signer(b, a);
 	b->cache = ocsp_cache_new();
 	for (size_t i = 0; i < CERTIFICATES; i++) {
 		uint8_t serial[PKI_SERIAL_LEN];
@@ -215,6 +231,7 @@ main(void)
 	measure_ocsp(b, "signed anew", false);
 	measure_ocsp(b, "from the cache", true);
 	ocsp_cache_free(b->cache);
+	EVP_PKEY_free(b->signer.key);
 	arena_destroy(a);
 	return 0;
 }

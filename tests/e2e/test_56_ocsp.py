@@ -6,89 +6,24 @@ import re
 import secrets
 import subprocess
 import time
-import urllib.parse
 
 import pytest
 from cryptography import x509 as cx509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import ocsp
 
 import fleet
 import servers
 import web
 import x509
-from jose import b64
-
-DER = serialization.Encoding.DER
-PEM = serialization.Encoding.PEM
-GOOD = ocsp.OCSPCertStatus.GOOD
-REVOKED = ocsp.OCSPCertStatus.REVOKED
-UNKNOWN = ocsp.OCSPCertStatus.UNKNOWN
-MALFORMED = ocsp.OCSPResponseStatus.MALFORMED_REQUEST
-UNAUTHORIZED = ocsp.OCSPResponseStatus.UNAUTHORIZED
-SUCCESSFUL = ocsp.OCSPResponseStatus.SUCCESSFUL
-
-
-def fresh():
-    return f"{secrets.token_hex(5)}.example.org"
-
-
-def obtain(server):
-    """client, leaf, issuing CA"""
-    client = server.client()
-    _, chain, _ = client.obtain([fresh()])
-    return client, *x509.split_chain(chain)
+from ocsp_world import (GOOD, MALFORMED, PEM, REVOKED, SUCCESSFUL,
+                        UNAUTHORIZED, UNKNOWN, answer, check_signature, fresh,
+                        get, obtain, ocsp_url, post, request_for, revoke)
 
 
 @pytest.fixture
 def issued(server):
     return obtain(server)
-
-
-def revoke(client, certificate, reason=None):
-    payload = {"certificate": b64(x509.der(certificate))}
-    if reason is not None:
-        payload["reason"] = reason
-    response = client.send(client.directory["revokeCert"], payload)
-    assert response.status == 200, response
-
-
-def ocsp_url(server):
-    return f"{server.base}/ca/local/ocsp"
-
-
-def request_for(leaf, ca, digest=None, nonce=None):
-    builder = ocsp.OCSPRequestBuilder().add_certificate(
-        leaf, ca, digest or hashes.SHA1())
-    if nonce is not None:
-        builder = builder.add_extension(cx509.OCSPNonce(nonce), False)
-    return builder.build().public_bytes(DER)
-
-
-def post(server, body, kind="application/ocsp-request"):
-    return server.web().request("POST", ocsp_url(server), body=body,
-                                headers={"Content-Type": kind})
-
-
-def get(server, body, quote=True, **headers):
-    text = base64.b64encode(body).decode()
-    if quote:
-        text = urllib.parse.quote(text, safe="")
-    return server.web().request("GET", f"{ocsp_url(server)}/{text}",
-                                headers=headers)
-
-
-def answer(response):
-    assert response.status == 200, response
-    assert response.header("Content-Type") == "application/ocsp-response"
-    return ocsp.load_der_ocsp_response(response.body)
-
-
-def check_signature(reply, ca):
-    ca.public_key().verify(
-        reply.signature, reply.tbs_response_bytes,
-        ec.ECDSA(reply.signature_hash_algorithm))
 
 
 @pytest.mark.parametrize("ask", [post, get])

@@ -234,6 +234,31 @@ wants_what_is_said_about_revocation_to_agree(void **state)
 }
 
 static void
+a_responder_outlives_what_it_signs(void **state)
+{
+	struct try *t = *state;
+	const struct conf *c;
+
+	c = try_good(t, ACME "issuer i { }");
+	assert_int_equal(c->issuers[0].ocsp_responder_lifetime, 7 * WHEN_DAY);
+	c = try_good(t, ACME "issuer i { ocsp_lifetime = 10d }");
+	assert_int_equal(c->issuers[0].ocsp_responder_lifetime, 30 * WHEN_DAY);
+	c = try_good(t,
+	    ACME "issuer i { ocsp_lifetime = 10d\n"
+		 "ocsp_responder_lifetime = 0 }");
+	assert_int_equal(c->issuers[0].ocsp_responder_lifetime, 0);
+	try_good(t,
+	    ACME "issuer i { ocsp_lifetime = 5s\n"
+		 "ocsp_responder_lifetime = 15s }");
+	try_bad(t,
+	    ACME "issuer i { ocsp_lifetime = 5s\n"
+		 "ocsp_responder_lifetime = 14s }",
+	    "error: f:3: issuer i: ocsp_responder_lifetime must be 3 times "
+	    "ocsp_lifetime or more, or 0: answers are good no longer than the "
+	    "certificate that signed them\n");
+}
+
+static void
 tells_options_of_the_other_type(void **state)
 {
 	struct try *t = *state;
@@ -549,6 +574,7 @@ main(void)
 		TRY(refuses_an_address_that_is_taken),
 		TRY(wants_issuers_to_be_whole),
 		TRY(wants_a_vault_issuer_to_be_whole),
+		TRY(a_responder_outlives_what_it_signs),
 		TRY(tells_options_of_the_other_type),
 		TRY(bounds_identifiers_as_certificates_do),
 		TRY(wants_what_is_said_about_revocation_to_agree),

@@ -491,6 +491,44 @@ revocation_is_as_the_profile_wants_it(void **state)
 }
 
 static void
+a_responder_is_one_and_nothing_else(void **state)
+{
+	struct world *w = *state;
+	struct arena *a = w->arena;
+	struct str nocheck = extension(a, BYTES(OID_TEXT_NOCHECK), false,
+	    BYTES("\x05\x00"));
+	struct str cn = name_of(a, BYTES(OID_TEXT_CN), UTF8, STR("Responder"));
+	struct str eku = extension(a, BYTES(OID_TEXT_EKU), false,
+	    BYTES("\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x09"));
+
+	BREAK("ocsp-nocheck stands in what is no responder's",
+	    x.e[6] = nocheck);
+	w->profile.responder = STR("Responder");
+	w->profile.names = NULL;
+	w->profile.eku = PKI_EKU_OCSP;
+#define RESPONDER                                                              \
+	p.subject = cn;                                                        \
+	x.e[SAN] = STR("");                                                    \
+	x.e[EKU] = eku;                                                        \
+	x.e[6] = nocheck
+	KEEP(RESPONDER);
+	BREAK("ocsp-nocheck is missing", RESPONDER; x.e[6] = STR(""));
+	BREAK("ocsp-nocheck is critical", RESPONDER;
+	      x.e[6] = extension(a, BYTES(OID_TEXT_NOCHECK), true,
+		  BYTES("\x05\x00")));
+	BREAK("ocsp-nocheck is not NULL", RESPONDER;
+	      x.e[6] = extension(a, BYTES(OID_TEXT_NOCHECK), false, STR("")));
+	BREAK("has a subjectAltName", RESPONDER;
+	      x.e[SAN] = san_ext(w, false, san_names(w)));
+	BREAK("extKeyUsage is not that of the profile", RESPONDER;
+	      x.e[EKU] = good_exts(w).e[EKU]);
+	BREAK("has no common name", RESPONDER; p.subject = BYTES("\x30\x00"));
+	BREAK("common name", RESPONDER;
+	      p.subject = name_of(a, BYTES(OID_TEXT_CN), UTF8, STR("Other")));
+#undef RESPONDER
+}
+
+static void
 a_remote_issuer_has_some_habits(void **state)
 {
 	struct world *w = *state;
@@ -624,6 +662,7 @@ main(void)
 		T(names_are_exactly_the_ordered_ones),
 		T(addresses_for_revocation_are_urls),
 		T(revocation_is_as_the_profile_wants_it),
+		T(a_responder_is_one_and_nothing_else),
 		T(a_remote_issuer_has_some_habits),
 		T(a_whole_certificate_is_judged_with_its_signature),
 		T(no_flipped_bit_goes_unnoticed),

@@ -258,12 +258,15 @@ any_part_of_a_request_is_none(void **state)
 
 /* ---- answering */
 
-/* Open OCSPResponse and BasicOCSPResponse; check the signature. */
+/*
+ * Open OCSPResponse and BasicOCSPResponse; check the signature and that cert,
+ * if there is one, comes along.
+ */
 static CBS
-open_answer(struct world *w, struct str der)
+open_signed(struct str der, EVP_PKEY *key, struct str cert)
 {
 	CBS in = der_cbs(der), response, status, wrapper, bytes, oid, octets;
-	CBS basic, data;
+	CBS basic, data, certs, list;
 	struct str tbs, alg = STR_NONE, sig = STR_NONE;
 
 	assert_non_null(der.p);
@@ -279,18 +282,39 @@ open_answer(struct world *w, struct str der)
 	assert_true(str_eq(der_str(&oid), STR(OID_OCSP_BASIC)));
 	assert_true(der_get_element(&basic, CBS_ASN1_SEQUENCE, &tbs) &&
 	    der_get_element(&basic, CBS_ASN1_SEQUENCE, &alg) &&
-	    der_get_bits(&basic, &sig) && CBS_len(&basic) == 0);
-	assert_true(alg_verify(alg_find(alg), w->ca.key, tbs, sig));
+	    der_get_bits(&basic, &sig));
+	if (cert.p != NULL)
+		assert_true(CBS_get_asn1(&basic, &certs, OPEN(0)) &&
+		    CBS_get_asn1(&certs, &list, CBS_ASN1_SEQUENCE) &&
+		    CBS_len(&certs) == 0 && str_eq(der_str(&list), cert));
+	assert_int_equal(CBS_len(&basic), 0);
+	assert_true(alg_verify(alg_find(alg), key, tbs, sig));
 	in = der_cbs(tbs);
 	assert_true(CBS_get_asn1(&in, &data, CBS_ASN1_SEQUENCE));
 	return data;
+}
+
+static CBS
+open_answer(struct world *w, struct str der)
+{
+	return open_signed(der, w->ca.key, STR_NONE);
+}
+
+static struct pki_ocsp_signer
+ca_itself(const struct world *w)
+{
+	return (struct pki_ocsp_signer){ .key = w->ca.key,
+		.spki = w->ca.cert.spki,
+		.cert = STR_NONE };
 }
 
 static struct str
 answer(struct world *w, struct pki_ocsp_request *rq,
     const struct pki_ocsp_reply *replies)
 {
-	return pki_ocsp_answer(w->arena, &w->ca, rq, replies, now, now + 3600);
+	struct pki_ocsp_signer self = ca_itself(w);
+
+	return pki_ocsp_answer(w->arena, &self, rq, replies, now, now + 3600);
 }
 
 static void
@@ -379,6 +403,7 @@ an_answer_that_makes_no_sense_is_not_signed(void **state)
 	struct pki_ocsp_reply bad = { .verdict = PKI_OCSP_REVOKED,
 		.reason = 7 };
 	struct pki_ocsp_reply good = { .verdict = PKI_OCSP_GOOD };
+	struct pki_ocsp_signer self = ca_itself(w);
 	struct pki_ocsp_request rq;
 
 	assert_true(pki_ocsp_read(simple(w), &rq));
@@ -386,7 +411,109 @@ an_answer_that_makes_no_sense_is_not_signed(void **state)
 	bad.reason = 0;
 	bad.revoked_at = INT64_MAX;
 	assert_null(answer(w, &rq, &bad).p);
-	assert_null(pki_ocsp_answer(w->arena, &w->ca, &rq, &good, now, now).p);
+	assert_null(pki_ocsp_answer(w->arena, &self, &rq, &good, now, now).p);
+}
+
+/* ---- delegation */
+
+static struct pki_responder_spec
+responder_spec(struct world *w)
+{
+	struct pki_responder_spec s = {
+		.cn = STR("OCSP responder of test"),
+		.spki = w->spec.spki,
+		.not_before = now - 60,
+		.not_after = now + DAY,
+	};
+
+	pki_random_serial(s.serial);
+	return s;
+}
+
+static bool
+has_bytes(struct str der, struct str part)
+{
+	for (size_t i = 0; i + part.n <= der.n; i++)
+		if (memcmp(der.p + i, part.p, part.n) == 0)
+			return true;
+	return false;
+}
+
+static void
+a_responder_may_sign_answers_and_nothing_else(void **state)
+{
+	struct world *w = *state;
+	struct pki_responder_spec s = responder_spec(w);
+	struct pki_cert c;
+	struct str der;
+
+	must(pki_make_responder(w->arena, &w->ca, &s, &der));
+	must(pki_parse_cert(w->arena, der, &c));
+	assert_true(pki_cert_is_signed_by(&c, &w->ca.cert));
+	assert_true(str_eq(c.cn, s.cn));
+	assert_true(str_eq(c.spki, s.spki));
+	assert_int_equal(c.not_before, s.not_before);
+	assert_int_equal(c.not_after, s.not_after);
+	assert_false(c.ca);
+	assert_true(c.has_eku && c.eku == PKI_EKU_OCSP);
+	assert_int_equal(c.key_usage, PKI_KU_DIGITAL_SIGNATURE);
+	assert_false(c.has_san);
+	assert_null(c.ocsp_url.p);
+	assert_null(c.crl_url.p);
+	/* ocsp-nocheck, not critical, NULL */
+	assert_true(has_bytes(der,
+	    BYTES("\x30\x0f\x06\x09\x2b\x06\x01\x05\x05\x07\x30\x01\x05"
+		  "\x04\x02\x05\x00")));
+}
+
+static void
+a_responder_stays_within_its_ca(void **state)
+{
+	struct world *w = *state;
+	struct pki_responder_spec s = responder_spec(w);
+	struct str der;
+
+	s.not_after = w->ca.cert.not_after + 1;
+	expect(pki_make_responder(w->arena, &w->ca, &s, &der),
+	    "ends after the issuer's");
+	s = responder_spec(w);
+	s.not_before = w->ca.cert.not_before - 1;
+	expect(pki_make_responder(w->arena, &w->ca, &s, &der),
+	    "begins before the issuer's");
+	s = responder_spec(w);
+	s.cn = STR("");
+	assert_non_null(pki_make_responder(w->arena, &w->ca, &s, &der));
+	s = responder_spec(w);
+	s.not_after = s.not_before - 1;
+	assert_non_null(pki_make_responder(w->arena, &w->ca, &s, &der));
+}
+
+static void
+a_responder_signs_by_its_key_and_brings_its_certificate(void **state)
+{
+	struct world *w = *state;
+	struct pki_responder_spec s = responder_spec(w);
+	struct pki_ocsp_reply good = { .verdict = PKI_OCSP_GOOD };
+	struct pki_ocsp_signer signer = { .key = w->key, .spki = s.spki };
+	struct pki_ocsp_request rq;
+	struct pki_cert c;
+	struct str bits;
+	CBS data, any, spki, seq, alg;
+
+	must(pki_make_responder(w->arena, &w->ca, &s, &signer.cert));
+	must(pki_parse_cert(w->arena, signer.cert, &c));
+	assert_true(pki_ocsp_read(simple(w), &rq));
+	data = open_signed(pki_ocsp_answer(w->arena, &signer, &rq, &good, now,
+			       now + 60),
+	    c.key, signer.cert);
+	/* responderID byKey: SHA-1 of the responder's key, not of the CA's */
+	spki = der_cbs(c.spki);
+	assert_true(CBS_get_asn1(&spki, &seq, CBS_ASN1_SEQUENCE) &&
+	    CBS_get_asn1(&seq, &alg, CBS_ASN1_SEQUENCE) &&
+	    der_get_bits(&seq, &bits));
+	assert_true(CBS_get_asn1(&data, &any, OPEN(2)));
+	assert_true(str_eq(der_str(&any),
+	    tlv(w->arena, OCTETS, hash1(w->arena, bits))));
 }
 
 static void
@@ -418,6 +545,10 @@ main(void)
 		cmocka_unit_test(an_answer_holds_what_is_known_and_the_nonce),
 		cmocka_unit_test(without_a_nonce_there_are_no_extensions),
 		cmocka_unit_test(an_answer_that_makes_no_sense_is_not_signed),
+		cmocka_unit_test(a_responder_may_sign_answers_and_nothing_else),
+		cmocka_unit_test(a_responder_stays_within_its_ca),
+		cmocka_unit_test(
+		    a_responder_signs_by_its_key_and_brings_its_certificate),
 		cmocka_unit_test(a_refusal_is_five_bytes),
 	};
 
