@@ -331,7 +331,7 @@ acme_revoke(struct acme *acme, struct task *t, struct str id, int64_t reason,
 	v->arg = arg;
 	b = store_new_batch(acme->store, t, v->id);
 	(void)add_revoke(b, v->id, reason);
-	audit_add(b,
+	audit_add_of_cert(b,
 	    &(struct audit_entry){
 		.actor = actor,
 		.action = "certificate.revoke",

@@ -26,6 +26,7 @@ static const struct admin_route *const api_routes[] = {
 	&admin_account_deactivate_route,
 	&admin_orders_route,
 	&admin_order_route,
+	&admin_audit_route,
 	&admin_certs_route,
 	&admin_cert_route,
 	&admin_cert_revoke_route,

@@ -54,6 +54,7 @@ extern const struct admin_route admin_asked_list_route, admin_asked_add_route,
 extern const struct admin_route admin_overrides_route, admin_override_set_route,
     admin_override_remove_route;
 extern const struct admin_route admin_gc_route, admin_db_route;
+extern const struct admin_route admin_audit_route;
 
 /* ---- cert_filter.c: which certificates, and how they are found */
 

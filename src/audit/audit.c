@@ -13,7 +13,7 @@ put_text(struct batch *b, struct str s)
 		store_str(b, s);
 }
 
-/* What both statements begin with. */
+/* What all of the statements begin with. */
 static void
 begin(struct batch *b, enum sql sql, const struct audit_entry *e)
 {
@@ -41,5 +41,12 @@ void
 audit_add_if_account(struct batch *b, const struct audit_entry *e)
 {
 	begin(b, SQL_AUDIT_INSERT_IF_ACCOUNT, e);
+	put_text(b, e->detail);
+}
+
+void
+audit_add_of_cert(struct batch *b, const struct audit_entry *e)
+{
+	begin(b, SQL_AUDIT_INSERT_OF_CERT, e);
 	put_text(b, e->detail);
 }

@@ -24,4 +24,8 @@ void audit_add(struct batch *, const struct audit_entry *);
 /* The same if the batch has made (or found) the account that object names. */
 void audit_add_if_account(struct batch *, const struct audit_entry *);
 
+/* The same for the certificate that object names, if it is there: its order,
+ * account and serial are looked up. */
+void audit_add_of_cert(struct batch *, const struct audit_entry *);
+
 #endif

@@ -36,12 +36,26 @@ text_age(struct arena *a, int64_t at, int64_t now)
 	return str_printf(a, STR_FMT " ago", STR_ARG(text_span(a, ago)));
 }
 
-struct str
-text_time(struct arena *a, int64_t at, int64_t now)
+/* The time of day in that many letters. */
+static struct str
+write_moment(struct arena *a, int64_t at, int64_t now, size_t letters)
 {
 	struct str iso = when_rfc3339(a, at); /* 2026-11-22T13:10:00Z */
 
 	return str_printf(a, STR_FMT " " STR_FMT " (" STR_FMT ")",
-	    STR_ARG(str_make(iso.p, 10)), STR_ARG(str_make(iso.p + 11, 5)),
+	    STR_ARG(str_make(iso.p, 10)),
+	    STR_ARG(str_make(iso.p + 11, letters)),
 	    STR_ARG(text_age(a, at, now)));
+}
+
+struct str
+text_time(struct arena *a, int64_t at, int64_t now)
+{
+	return write_moment(a, at, now, strlen("13:10"));
+}
+
+struct str
+text_moment(struct arena *a, int64_t at, int64_t now)
+{
+	return write_moment(a, at, now, strlen("13:10:00"));
 }

@@ -9,6 +9,8 @@ const struct command *const ctl_commands[] = {
 	&account_deactivate_command,
 	&order_list_command,
 	&order_show_command,
+	&audit_search_command,
+	&audit_tail_command,
 	&cert_list_command,
 	&cert_show_command,
 	&cert_revoke_command,

@@ -90,6 +90,7 @@ extern const struct command account_list_command, account_show_command,
 extern const struct command eab_add_command, eab_list_command, eab_show_command,
     eab_revoke_command;
 extern const struct command order_list_command, order_show_command;
+extern const struct command audit_search_command, audit_tail_command;
 extern const struct command cert_list_command, cert_show_command,
     cert_revoke_command, cert_mark_command, cert_unmark_command;
 extern const struct command issuer_list_command, issuer_show_command,
@@ -186,6 +187,13 @@ struct str ctl_body(struct ctl *, const char *name, const char *value);
  * error.
  */
 enum ctl_exit ctl_list(struct ctl *, const char *path, const struct column *);
+
+/* The same, but with --json each row is a document in a line of its own. */
+enum ctl_exit ctl_list_lines(struct ctl *, const char *path,
+    const struct column *);
+
+/* A value as JSON, and the end of the line. */
+void ctl_print_line(const struct json *);
 
 /* ---- which.c: the certificates that a command is for */
 

@@ -21,6 +21,7 @@ struct list {
 	const struct column *columns;
 	struct table table;
 	uint64_t left, shown;
+	bool lines;         /* JSON: a row is a document */
 	bool begun;         /* a page has come */
 	const char *cursor; /* NULL: the first page */
 	const struct json *page;
@@ -64,16 +65,36 @@ copy_value(struct json_writer *w, const char *name, const struct json *j,
 }
 
 static void
+print_value(const struct json *j)
+{
+	struct arena *a = arena_create();
+	struct json_writer *w = json_writer_new(a, ROW_MAX);
+	struct str text;
+
+	copy_value(w, NULL, j, a);
+	text = json_text(w);
+	fwrite(text.p, 1, text.n, stdout);
+	arena_destroy(a);
+}
+
+void
+ctl_print_line(const struct json *j)
+{
+	print_value(j);
+	putchar('\n');
+}
+
+static void
 print_json_rows(struct list *l)
 {
 	json_each(it, json_get(l->page, "items")) {
-		struct arena *a = arena_create();
-		struct json_writer *w = json_writer_new(a, ROW_MAX);
-
-		copy_value(w, NULL, it, a);
-		printf("%s\n" STR_FMT, l->shown++ > 0 ? "," : "",
-		    STR_ARG(json_text(w)));
-		arena_destroy(a);
+		if (l->lines) {
+			ctl_print_line(it);
+		} else {
+			fputs(l->shown > 0 ? ",\n" : "\n", stdout);
+			print_value(it);
+		}
+		l->shown++;
 	}
 }
 
@@ -120,7 +141,7 @@ fetch_page(struct list *l)
 		struct str next = json_get_str(l->page, "next");
 
 		l->cursor = next.p != NULL ? str_cstr(a, next) : NULL;
-		if (l->ctl->json && !l->begun)
+		if (l->ctl->json && !l->lines && !l->begun)
 			fputs("{\"items\":[", stdout);
 		l->begun = true;
 		if (l->ctl->json)
@@ -155,7 +176,7 @@ parse_limit(struct ctl *ctl, struct list *l)
 static void
 print_end(struct list *l)
 {
-	if (l->ctl->json) {
+	if (l->ctl->json && !l->lines) {
 		printf("],\n\"next\":");
 		if (l->cursor != NULL)
 			printf("\"%s\"}\n", l->cursor);
@@ -164,10 +185,34 @@ print_end(struct list *l)
 		return;
 	}
 	fflush(stdout);
-	if (l->shown == 0)
+	if (l->shown == 0 && !l->ctl->json)
 		fputs("none\n", stderr);
 	if (l->cursor != NULL)
 		fprintf(stderr, "more: --cursor %s\n", l->cursor);
+}
+
+static enum ctl_exit
+run_list(struct list *l)
+{
+	const char *from = ctl_option(l->ctl, "cursor");
+	enum ctl_exit code;
+
+	if ((code = parse_limit(l->ctl, l)) != CTL_OK)
+		return code;
+	if (from != NULL)
+		l->cursor = ctl_path(l->ctl, "", from, "");
+	table_init(&l->table, l->columns);
+	do {
+		uint64_t before = l->shown;
+
+		if ((code = fetch_page(l)) != CTL_OK)
+			break;
+		l->left -= l->shown - before;
+	} while (l->left > 0 && l->cursor != NULL);
+	if (code == CTL_OK)
+		print_end(l);
+	arena_destroy(l->arena);
+	return code;
 }
 
 enum ctl_exit
@@ -176,23 +221,17 @@ ctl_list(struct ctl *ctl, const char *path, const struct column *columns)
 	struct list l = { .ctl = ctl,
 		.path = ctl_query(ctl, path),
 		.columns = columns };
-	const char *from = ctl_option(ctl, "cursor");
-	enum ctl_exit code;
 
-	if ((code = parse_limit(ctl, &l)) != CTL_OK)
-		return code;
-	if (from != NULL)
-		l.cursor = ctl_path(ctl, "", from, "");
-	table_init(&l.table, columns);
-	do {
-		uint64_t before = l.shown;
+	return run_list(&l);
+}
 
-		if ((code = fetch_page(&l)) != CTL_OK)
-			break;
-		l.left -= l.shown - before;
-	} while (l.left > 0 && l.cursor != NULL);
-	if (code == CTL_OK)
-		print_end(&l);
-	arena_destroy(l.arena);
-	return code;
+enum ctl_exit
+ctl_list_lines(struct ctl *ctl, const char *path, const struct column *columns)
+{
+	struct list l = { .ctl = ctl,
+		.path = ctl_query(ctl, path),
+		.columns = columns,
+		.lines = true };
+
+	return run_list(&l);
 }

@@ -47,6 +47,36 @@ put_value(struct buf *b, const struct json *j)
 	}
 }
 
+/* {"type": "badCSR", "count": 3}: type=badCSR count=3. What has blanks is
+ * quoted; an object inside is named by its members. */
+static void
+put_pairs(struct buf *b, const struct json *j, struct str prefix)
+{
+	json_each(it, j) {
+		struct str name = prefix.n > 0 ?
+		    str_join(b->arena, prefix, STR("."), it->name) :
+		    it->name;
+		bool quoted = it->type == JSON_STRING &&
+		    (str_find(it->str, ' ') < it->str.n || it->str.n == 0);
+
+		if (it->type == JSON_OBJECT) {
+			put_pairs(b, it, name);
+			continue;
+		}
+		if (it->type == JSON_NULL ||
+		    (it->type == JSON_ARRAY && it->child != NULL &&
+			it->child->type == JSON_OBJECT))
+			continue;
+		if (b->len > 0)
+			buf_char(b, ' ');
+		buf_printf(b, STR_FMT "=%s",
+		    STR_ARG(text_clean(b->arena, name)), quoted ? "\"" : "");
+		put_value(b, it);
+		if (quoted)
+			buf_char(b, '"');
+	}
+}
+
 /* "names" of which "names_total" says that there are more */
 static void
 put_total(struct buf *b, const struct json *row, const char *member)
@@ -70,6 +100,13 @@ value_text(struct ctl *ctl, const struct json *row, const struct column *c)
 	if (c->kind == COLUMN_TIME && j->type == JSON_STRING &&
 	    when_parse_rfc3339(j->str, &at))
 		return text_time(ctl->arena, at, ctl->now);
+	if (c->kind == COLUMN_MOMENT && j->type == JSON_STRING &&
+	    when_parse_rfc3339(j->str, &at))
+		return text_moment(ctl->arena, at, ctl->now);
+	if (c->kind == COLUMN_PAIRS && j->type == JSON_OBJECT) {
+		put_pairs(&b, j, STR(""));
+		return buf_view(&b);
+	}
 	if (c->kind == COLUMN_SPAN && j->type == JSON_INT)
 		return text_span(ctl->arena, j->num);
 	put_value(&b, j);

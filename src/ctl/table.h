@@ -21,7 +21,9 @@ enum column_kind {
 	COLUMN_TEXT,
 	COLUMN_NUMBER, /* to the right */
 	COLUMN_TIME,   /* RFC 3339, shown with its age */
+	COLUMN_MOMENT, /* the same, with seconds */
 	COLUMN_SPAN,   /* seconds */
+	COLUMN_PAIRS,  /* an object, as name=value, one behind the other */
 	COLUMN_STATUS, /* painted by its word */
 };
 
@@ -76,6 +78,9 @@ struct str text_age(struct arena *, int64_t at, int64_t now);
 
 /* "2026-11-22 13:10 (3 min ago)", in UTC */
 struct str text_time(struct arena *, int64_t at, int64_t now);
+
+/* "2026-11-22 13:10:05 (3 min ago)" */
+struct str text_moment(struct arena *, int64_t at, int64_t now);
 
 /* "90 s", "15 min", "36 h", "12 d" of seconds */
 struct str text_span(struct arena *, int64_t seconds);

@@ -102,7 +102,7 @@ def run(world, command):
 
 def plain(line):
     """A line without what may differ."""
-    line = re.sub(r"20\d\d-\d\d-\d\d \d\d:\d\d", "TIME", line)
+    line = re.sub(r"20\d\d-\d\d-\d\d \d\d:\d\d(:\d\d)?", "TIME", line)
     line = re.sub(r"\((now|in \d+ \w+|\d+ \w+ ago)\)", "(AGE)", line)
     line = re.sub(r" in \d+\.\d s$", " in N s", line)
     line = re.sub(r"^(took \(ms\)) .*", r"\1 N", line)

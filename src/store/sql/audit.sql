@@ -10,3 +10,10 @@ VALUES ($1, now_us(), $2, $3, $4, $5, $6, $7, $8)
 INSERT INTO audit (id, at, actor, action, object, account, detail)
 SELECT $1, now_us(), $2, $3, $4, $4, $5
 WHERE EXISTS (SELECT 1 FROM accounts WHERE id = $4)
+
+-- What is done to a certificate, by its id alone.
+-- name: audit_insert_of_cert  args: id text, actor text, action text, object text, detail text
+INSERT INTO audit (id, at, actor, action, object, order_id, account, serial,
+    detail)
+SELECT $1, now_us(), $2, $3, id, order_id, account, serial, $5
+FROM certificates WHERE id = $4

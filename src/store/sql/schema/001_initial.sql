@@ -341,6 +341,9 @@ CREATE INDEX loop_nodes_next ON loop_nodes (node, next_delivery)
 
 -- Only ever inserted to, in the batch that makes true what it says; old rows
 -- are dropped in bulk. Keys rise with time, so inserts stay on the last page.
+-- An index holds what no other finds: of an actor, rows that are not those of
+-- its own account; of an action, none that every issuance writes, as a look
+-- at the latest rows finds those.
 CREATE TABLE audit (
 	at BIGINT NOT NULL,
 	id TEXT COLLATE "C" NOT NULL,
@@ -355,6 +358,11 @@ CREATE TABLE audit (
 );
 CREATE INDEX audit_order ON audit (order_id, at) WHERE order_id IS NOT NULL;
 CREATE INDEX audit_account ON audit (account, at) WHERE account IS NOT NULL;
+CREATE INDEX audit_serial ON audit (serial, at) WHERE serial IS NOT NULL;
+CREATE INDEX audit_actor ON audit (actor, at)
+	WHERE account IS NULL OR actor <> 'account:' || account;
+CREATE INDEX audit_action ON audit (action, at)
+	WHERE action <> 'order.create' AND action <> 'certificate.issue';
 
 -- Keys that replicas share, sealed. Written: at rotation.
 CREATE TABLE secrets (
