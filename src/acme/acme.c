@@ -58,6 +58,7 @@ acme_new(const struct acme_options *o)
 	LIST_INIT(&acme->validating);
 	LIST_INIT(&acme->telling);
 	acme->renewals = renewals_new();
+	acme->refusals = refusals_new(acme->loop, acme->store);
 	metrics_on_collect(collect, acme);
 	return acme;
 }
@@ -269,7 +270,7 @@ acme_directory_url(const struct acme *acme)
 unsigned
 acme_at_work(const struct acme *acme)
 {
-	return issue_at_work(acme);
+	return issue_at_work(acme) + refusals_busy(acme->refusals);
 }
 
 unsigned
@@ -303,6 +304,7 @@ acme_free(struct acme *acme)
 	nonces_free(acme->nonces);
 	cache_free(acme->cache);
 	renewals_free(acme->renewals);
+	refusals_free(acme->refusals);
 	admission_free(acme->admission);
 	if (acme->setup != NULL)
 		drop_setup(acme->setup);
@@ -363,6 +365,8 @@ acme_start(struct req *req)
 		if (!id_is_valid(q->object))
 			return acme_not_found(q);
 	}
+	if (q->route == &order_route || q->route == &finalize_route)
+		q->order = q->object;
 	return is_signed(q) ? gate_start(q) : gate_unsigned(q);
 }
 
@@ -415,9 +419,30 @@ acme_reply(struct areq *q, unsigned status, struct json_writer *w)
 	return req_reply(q->req, status, "application/json", text);
 }
 
+/* What was signed well and refused all the same; our own failures are none. */
+static void
+note_refusal(struct areq *q, const struct problem *pr)
+{
+	struct str who = q->account.n > 0 ?
+	    str_join(q->arena, STR("account:"), q->account) :
+	    str_join(q->arena, STR("key:"), jwk_thumbprint(q->arena, &q->jwk));
+
+	refusals_note(q->acme->refusals,
+	    &(struct refusal){ .actor = who,
+		.account = q->account,
+		.order = q->order,
+		.object = q->object,
+		.profile = q->profile->name,
+		.peer = addr_text(q->arena, q->req->peer),
+		.route = q->route->http.name,
+		.problem = pr });
+}
+
 enum step
 acme_fail(struct areq *q, const struct problem *pr)
 {
+	if (q->verified && problem_status(pr->type) < 500)
+		note_refusal(q, pr);
 	return req_fail(q->req, pr);
 }
 

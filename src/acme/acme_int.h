@@ -10,6 +10,7 @@
 #include "acme/cache.h"
 #include "acme/nonce.h"
 #include "audit/audit.h"
+#include "audit/refusals.h"
 #include "base/json.h"
 #include "jose/jws.h"
 #include "pki/weak.h"
@@ -67,6 +68,7 @@ struct acme {
 	struct renewals *renewals;
 	struct pki_blocklist checked; /* of the configuration to come */
 	struct admission *admission;
+	struct refusals *refusals;
 	struct http_app app;
 	LIST_HEAD(, issuance) issuing;
 	unsigned nissuing;
@@ -127,6 +129,8 @@ struct areq {
 	struct acme_setup *setup;
 	const struct acme_profile *profile;
 	struct str object; /* the ":id" of the path, a valid id, or empty */
+	struct str order;  /* the order that it is about, if that is known */
+	bool verified;     /* the signature was good */
 	struct jws jws;
 	const struct json *payload; /* NULL: POST-as-GET */
 	struct jwk jwk;             /* of a request without a kid */

@@ -139,6 +139,8 @@ on_read(void *arg, const struct store_result *r)
 		return acme_fail(q, r->problem);
 	if (store_nrows(r, 0) == 0)
 		return acme_recheck(q, acme_not_found);
+	q->order = str_dup(q->arena,
+	    store_get_str(r, 0, 0, AUTHZ_GET_ORDER_ID));
 	if (q->payload == NULL)
 		return reply(q, r, 0);
 	if (!authz_write_challenge(w, q, r, 0, rs->type))
@@ -203,6 +205,7 @@ claim(struct areq *q)
 		    STR_ARG(q->account)),
 		.action = "challenge.respond",
 		.object = q->object,
+		.order = q->order,
 		.account = q->account,
 		.detail = str_printf(q->arena, "{\"type\":\"" STR_FMT "\"}",
 		    STR_ARG(rs->type)),

@@ -310,9 +310,8 @@ check_signature(struct areq *q)
 	metrics_child_add(metrics_child(FAMILY_signatures,
 			      jws_alg_name(q->jws.alg)),
 	    1);
-	if (!jws_verify(&q->jws, q->key, q->kind))
-		return bad_signature(q);
-	return NULL;
+	q->verified = jws_verify(&q->jws, q->key, q->kind);
+	return q->verified ? NULL : bad_signature(q);
 }
 
 /* RFC 8555 section 6.3: an empty payload is POST-as-GET. */

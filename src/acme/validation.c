@@ -451,6 +451,7 @@ acme_drain(struct acme *acme, void (*fn)(void *), void *arg)
 	struct validation *v;
 
 	acme->draining = true;
+	refusals_flush(acme->refusals);
 	deferred_init(&acme->drained, fn, arg);
 	LIST_FOREACH(v, &acme->validating, entry)
 		if (v->state == VALIDATION_RUNNING)

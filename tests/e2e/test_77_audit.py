@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 import urllib.parse
+from pathlib import Path
 
 import pytest
 
@@ -193,7 +194,7 @@ def fill(store, rows=60_000):
 
 def statements():
     """name -> SQL of audit_search.sql"""
-    text = (servers.Path(__file__).resolve().parents[2] / "src" / "store"
+    text = (Path(__file__).resolve().parents[2] / "src" / "store"
             / "sql" / "audit_search.sql").read_text()
     found = re.findall(r"-- name: (\w+)\n(?:--[^\n]*\n)*(.*?);\n", text, re.S)
     assert len(found) == 7
@@ -387,3 +388,62 @@ def test_search_decodes_what_is_asked(trail):
     assert status == 200
     assert {row["actor"] for row in page["items"]} == {
         f"admin:uid={os.getuid()}"}
+
+
+# ---- append only
+
+def test_no_statement_changes_a_row():
+    """Those of the daemon add and read; one deletes what is past its
+    retention."""
+    folder = Path(__file__).resolve().parents[2] / "src" / "store" / "sql"
+    text = "\n".join(f.read_text() for f in folder.glob("*.sql"))
+    assert not re.search(r"UPDATE\s+audit\b", text)
+    assert re.findall(r"name: (\w+)[^;]*?DELETE FROM audit\b", text) == [
+        "gc_old_audit"]
+
+
+def test_a_role_that_can_only_add_to_it(new_server):
+    """As certloop(7) has it: the daemon works, and its role can neither
+    change nor delete a row."""
+    server = new_server("postgres")
+    store = server.store
+    page = (Path(__file__).resolve().parents[2] / "man" / "certloop.7"
+            ).read_text()
+    commands = re.search(r"^CREATE ROLE certloop_run.*?(?=^\.Ed)", page,
+                         re.M | re.S)[0]
+    done = server.run("-c", server.file, "--migrate")
+    assert done.returncode == 0, done.stdout
+    store.execute(commands)
+    owner = store.url
+    try:
+        store.url = owner.replace("certloop@", "certloop_run@")
+        server.top = "auto_migrate = no"
+        server.write_config()
+        server.init_ca()
+        server.start()
+        client = server.client()
+        order, _, _ = client.obtain(fresh())
+        client.send(client.directory["newOrder"], {"identifiers": []})
+        servers.wait_for(lambda: lines(server, "--action", "request.refuse"),
+                         10, "the row of a refusal")
+        assert server.ctl("cert", "revoke", last(
+            order["certificate"])).returncode == 0
+        before = store.query("SELECT count(*) FROM audit")
+        for sql in ("UPDATE audit SET actor = 'nobody'",
+                    "DELETE FROM audit", "TRUNCATE audit",
+                    "ALTER TABLE audit RENAME TO other",
+                    "DROP TABLE audit"):
+            done = subprocess.run(
+                [store.cluster.program("psql"), "-X", "-q", "-d", store.url,
+                 "-c", sql], capture_output=True, text=True)
+            assert done.returncode != 0, sql
+            assert re.search("permission denied|must be owner", done.stderr)
+        assert store.query("SELECT count(*) FROM audit") == before
+        # the sweeps go on, as the trail is kept for ever
+        assert server.ctl("gc", "run").returncode == 0
+        assert server.metrics()["certloop_gc_failures_total"] == 0
+    finally:
+        server.stop()
+        store.url = owner
+        store.cluster.psql("DROP OWNED BY certloop_run", store.name)
+        store.cluster.psql("DROP ROLE certloop_run")
