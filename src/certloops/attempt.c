@@ -9,17 +9,15 @@
  *	  or fail	when to try again, and why
  *
  * A claim that was taken over, or whose loop was changed or stopped, cannot
- * store anything: the attempt's number has moved on.
+ * store anything: the attempt's number has moved on. What is written in the
+ * end: attempt_store.c.
  */
-#include "certloops/certloops_int.h"
+#include "certloops/attempt.h"
 
 #include <string.h>
 
-#include <openssl/evp.h>
-
 #include "base/hex.h"
 #include "base/id.h"
-#include "base/json.h"
 #include "base/when.h"
 #include "certloops/keymaker.h"
 #include "issuer/policy.h"
@@ -32,46 +30,25 @@
  */
 #define PENDING_LIFE WHEN_HOUR
 
-struct attempt {
-	LIST_ENTRY(attempt) entry; /* cl->attempts */
-	struct certloops *cl;
-	struct task task; /* its arena holds this struct */
-	struct timer limit, extend;
-	struct str name, names_text, profile, issuer;
-	struct pki_names names;
-	enum pki_key_kind kind;
-	bool keep_key;
-	struct issuer *signer;
-	int64_t lifetime;
-	unsigned eku;
-	bool no_rev_avail;
-	int64_t number;  /* the fence */
-	int64_t now, at; /* database time as of loop_mono `at` */
-	unsigned failures;
-	EVP_PKEY *key;
-	struct str serial; /* planned; empty if the issuer does not plan */
-	int64_t not_before, not_after;
-	int64_t claimed; /* not_before as we proposed it */
-	const char *why; /* it cannot work, known before it began */
-	const char *outcome;
-};
+/* Where no validity was planned, until surely it has been looked for. */
+#define PENDING_LIFE_REMOTE (2 * WHEN_DAY)
 
 static enum step on_claimed(void *, const struct store_result *);
 static void on_signed(void *, const struct issuer_result *);
-static enum step on_stored(void *, const struct store_result *);
-static enum step on_failed(void *, const struct store_result *);
 static void on_extend(void *);
 static void on_limit(void *);
+static void on_rested(void *);
 
 /* ---- ends */
 
-static void
-end_attempt(struct attempt *t)
+void
+attempt_end(struct attempt *t)
 {
 	struct certloops *cl = t->cl;
 
 	timer_stop(&t->limit);
 	timer_stop(&t->extend);
+	timer_stop(&t->next);
 	LIST_REMOVE(t, entry);
 	cl->nattempts--;
 	task_end(&t->task);
@@ -83,81 +60,19 @@ void
 attempt_stop_all(struct certloops *cl)
 {
 	while (!LIST_EMPTY(&cl->attempts))
-		end_attempt(LIST_FIRST(&cl->attempts));
+		attempt_end(LIST_FIRST(&cl->attempts));
 }
 
-/* Database time now, without asking. */
-static int64_t
-now(const struct attempt *t)
+int64_t
+attempt_now(const struct attempt *t)
 {
 	return t->now + loop_mono(t->cl->loop) - t->at;
 }
 
-static void
-count(const char *outcome)
+void
+attempt_tally(const char *outcome)
 {
 	metrics_count(FAMILY_loop_attempts, outcome);
-}
-
-/*
- * Record that it did not work. wait: seconds that the issuer asked for; then
- * it is no failure.
- */
-static void
-send_failure(struct attempt *t, const char *why, unsigned wait)
-{
-	struct arena *a = t->task.arena;
-	struct loop_schedule s = { .failures = t->failures };
-	struct json_writer *w = json_writer_new(a, 4096);
-	struct batch *b;
-
-	timer_stop(&t->limit);
-	timer_stop(&t->extend);
-	why = str_show(a, str_from(why), 1000).p;
-	schedule_next(&s, wait > 0 ? LOOP_TOLD_TO_WAIT : LOOP_FAILED,
-	    wait * WHEN_SECOND, now(t), certloops_draw(t->cl));
-	t->outcome = wait > 0 ? "told_to_wait" : "failed";
-	log_warn("a cert loop got no certificate", LOG_STR("loop", t->name),
-	    LOG_STR("issuer", t->issuer), LOG_TEXT("cause", why),
-	    LOG_INT("failures", s.failures),
-	    LOG_STR("next", when_rfc3339(a, s.next)));
-	json_open_object(w, NULL);
-	json_str(w, "cause", str_from(why));
-	json_int(w, "failures", s.failures);
-	json_close(w);
-	b = store_new_batch(t->cl->store, &t->task, t->name);
-	store_add(b, SQL_LOOP_FAIL);
-	store_str(b, t->name);
-	store_int(b, t->number);
-	store_int(b, s.failures);
-	store_int(b, s.next);
-	store_str(b, str_from(why));
-	store_require(b);
-	audit_add(b,
-	    &(struct audit_entry){ .actor = STR("certloopd"),
-		.action = "loop.fail",
-		.object = t->name,
-		.serial = t->serial,
-		.detail = json_text(w) });
-	(void)store_send_batch(b, on_failed, t);
-}
-
-static enum step
-on_failed(void *arg, const struct store_result *r)
-{
-	struct attempt *t = arg;
-
-	if (r->status == STORE_OK) {
-		count(t->outcome);
-		if (strcmp(t->outcome, "failed") == 0)
-			metrics_count(FAMILY_issuance, t->issuer.p, "failure");
-	} else if (r->status != STORE_LOST)
-		/* the lease runs out, then it is tried again */
-		log_warn("while recording a failed attempt",
-		    LOG_STR("loop", t->name),
-		    LOG_TEXT("cause", store_cause(r)));
-	end_attempt(t);
-	return STEP_DONE;
 }
 
 /* ---- claim */
@@ -195,6 +110,7 @@ prepare(struct attempt *t, struct str key_type)
 		    STR_ARG(t->issuer))
 		    .p;
 	arena_defer(a, issuer_let_go, issuer_hold(t->signer));
+	t->remote = !t->signer->ops->plans;
 	t->lifetime = p->lifetime;
 	t->eku = policy_purposes(p);
 	t->no_rev_avail = p->no_rev_avail;
@@ -213,8 +129,8 @@ free_key(void *key)
 	EVP_PKEY_free(key);
 }
 
-static struct str
-seal_key_of(struct attempt *t, const char *column)
+struct str
+attempt_seal_key(struct attempt *t, const char *column)
 {
 	struct arena *a = t->task.arena;
 	struct seal_place place = { .table = STR("loops"),
@@ -263,25 +179,26 @@ send_claim(struct attempt *t)
 	uint8_t serial[PKI_SERIAL_LEN];
 
 	if (plans &&
-	    !issuer_plan_validity(t->signer, now(t), t->lifetime,
+	    !issuer_plan_validity(t->signer, attempt_now(t), t->lifetime,
 		&t->not_before, &t->not_after))
 		t->why = "the issuer's own certificate has expired";
 	pki_random_serial(serial);
 	t->serial = plans ? hex_encode(a, str_make(serial, sizeof(serial))) :
 			    STR_NONE;
 	if (!plans)
-		t->not_before = t->claimed = now(t);
+		t->not_before = t->claimed = attempt_now(t);
 	store_add(b, SQL_LOOP_CLAIM);
 	store_str(b, t->name);
 	store_int(b, t->number);
 	store_int(b, cl->conf->lease);
 	store_str(b, cl->holder);
 	store_blob(b,
-	    t->key != NULL ? seal_key_of(t, "pending_key") : STR_NONE);
+	    t->key != NULL ? attempt_seal_key(t, "pending_key") : STR_NONE);
 	store_str(b, t->serial);
 	store_int(b, t->not_before);
 	store_int(b, t->not_after);
-	store_int(b, t->not_before - PENDING_LIFE);
+	store_int(b,
+	    t->not_before - (t->remote ? PENDING_LIFE_REMOTE : PENDING_LIFE));
 	store_require(b);
 	audit_add(b,
 	    &(struct audit_entry){ .actor = STR("certloopd"),
@@ -353,6 +270,7 @@ attempt_start(struct certloops *cl, const struct store_result *r, unsigned stmt,
 	cl->nattempts++;
 	timer_init(&t->limit, cl->loop, on_limit, t);
 	timer_init(&t->extend, cl->loop, on_extend, t);
+	timer_init(&t->next, cl->loop, on_rested, t);
 	t->name = str_dup(a, store_get_str(r, stmt, i, LOOPS_DUE_NAME));
 	t->names_text = str_dup(a, store_get_str(r, stmt, i, LOOPS_DUE_NAMES));
 	t->profile = str_dup(a, store_get_str(r, stmt, i, LOOPS_DUE_PROFILE));
@@ -405,16 +323,16 @@ sign(struct attempt *t)
 	struct str raw;
 
 	/* what an attempt before may have made, with the same key */
-	if (!t->signer->ops->plans && t->not_before != t->claimed)
-		rq.since = t->not_before;
+	if (t->remote && t->not_before != t->claimed)
+		rq.since = t->since = t->not_before;
 	if (rq.csr.p == NULL || rq.spki.p == NULL) {
-		send_failure(t, "the request cannot be made", 0);
+		attempt_fail(t, "the request cannot be made", 0);
 		return;
 	}
 	if (t->signer->ops->plans) {
 		if (!hex_decode(a, t->serial, &raw) ||
 		    raw.n != sizeof(rq.serial)) {
-			send_failure(t, "the planned serial is broken", 0);
+			attempt_fail(t, "the planned serial is broken", 0);
 			return;
 		}
 		memcpy(rq.serial, raw.p, raw.n);
@@ -435,7 +353,7 @@ on_claimed(void *arg, const struct store_result *r)
 			log_warn("while claiming a cert loop",
 			    LOG_STR("loop", t->name),
 			    LOG_TEXT("cause", store_cause(r)));
-		end_attempt(t);
+		attempt_end(t);
 		return STEP_DONE;
 	}
 	t->number = store_get_int(r, 0, 0, LOOP_CLAIM_ATTEMPT);
@@ -446,7 +364,7 @@ on_claimed(void *arg, const struct store_result *r)
 	if (why == NULL)
 		why = take_claim(t, r);
 	if (why != NULL)
-		send_failure(t, why, 0);
+		attempt_fail(t, why, 0);
 	else
 		sign(t);
 	return STEP_WAITING;
@@ -460,8 +378,11 @@ on_extended(void *arg, const struct store_result *r)
 	if (r->status == STORE_LOST) {
 		log_warn("a cert loop was taken over",
 		    LOG_STR("loop", t->name));
-		count("lost");
-		end_attempt(t);
+		attempt_tally("lost");
+		t->lost = true;
+		/* a certificate that may still come is to be revoked */
+		if (!t->remote)
+			attempt_end(t);
 		return STEP_DONE;
 	}
 	timer_start(&t->extend, t->cl->conf->lease / 3);
@@ -487,80 +408,21 @@ on_limit(void *arg)
 {
 	struct attempt *t = arg;
 
-	task_detach(&t->task); /* an answer that comes now is not heard */
-	send_failure(t, "the issuer gave no answer within 300 s", 0);
-}
-
-/* ---- store */
-
-static void
-put_certificate(struct attempt *t, struct batch *b, struct str id,
-    const struct issuer_result *r)
-{
-	struct arena *a = t->task.arena;
-	struct str names = t->names_text;
-	uint8_t hash[32];
-
-	pki_spki_hash(pki_write_spki(a, t->key), hash);
-	store_add(b, SQL_CHAIN_INSERT);
-	store_str(b, str_from(r->chain_id));
-	store_str(b, r->chain_pem);
-	store_add(b, SQL_LOOP_CERT_INSERT);
-	store_str(b, id);
-	store_str(b, t->name);
-	store_str(b, t->profile);
-	store_str(b, t->issuer);
-	store_str(b, r->serial);
-	store_int(b, r->not_before);
-	store_int(b, r->not_after);
-	store_blob(b, r->der);
-	store_str(b, str_from(r->chain_id));
-	store_str(b, hex_encode(a, str_make(hash, sizeof(hash))));
-	store_str(b, names);
-	while (names.n > 0) {
-		store_add(b, SQL_CERT_NAME_INSERT);
-		store_str(b, id);
-		store_str(b, pki_name_key(a, str_cut(&names, ' ')));
+	if (t->lost) {
+		attempt_end(t);
+		return;
 	}
+	task_detach(&t->task); /* an answer that comes now is not heard */
+	t->uncertain = t->remote;
+	attempt_fail(t, "the issuer gave no answer within 300 s", 0);
 }
 
 static void
-send_result(struct attempt *t, const struct issuer_result *r)
+on_rested(void *arg)
 {
-	struct arena *a = t->task.arena;
-	struct str id = id_new(a);
-	struct loop_schedule s = { 0 };
-	uint32_t jitter = certloops_draw(t->cl);
-	int64_t renew_at = schedule_renewal(r->not_before, r->not_after,
-	    jitter);
-	struct batch *b = store_new_batch(t->cl->store, &t->task, t->name);
+	struct attempt *t = arg;
 
-	timer_stop(&t->extend);
-	schedule_next(&s, LOOP_OBTAINED, renew_at, now(t), jitter);
-	t->serial = str_dup(a, r->serial);
-	t->not_after = r->not_after;
-	store_add(b, SQL_LOOP_FINISH);
-	store_str(b, t->name);
-	store_int(b, t->number);
-	store_str(b, id);
-	store_str(b, r->serial);
-	store_int(b, r->not_before);
-	store_int(b, r->not_after);
-	store_blob(b, seal_key_of(t, "key"));
-	store_int(b, renew_at);
-	store_int(b, s.next);
-	store_require(b);
-	store_add(b, SQL_LOOP_DUE_ALL);
-	store_str(b, t->name);
-	put_certificate(t, b, id, r);
-	audit_add(b,
-	    &(struct audit_entry){ .actor = STR("certloopd"),
-		.action = "certificate.issue",
-		.object = id,
-		.serial = r->serial,
-		.detail = str_printf(a, "{\"loop\":\"" STR_FMT "\"}",
-		    STR_ARG(t->name)) });
-	(void)store_send_batch(b, on_stored, t);
+	t->step(t);
 }
 
 /* Is it what was ordered, for the key that we have? */
@@ -584,52 +446,23 @@ static void
 on_signed(void *arg, const struct issuer_result *r)
 {
 	struct attempt *t = arg;
-	const char *why;
+	const char *why = NULL;
 
+	if (r->der.n > 0)
+		attempt_keep_made(t, r);
+	if (t->lost) {
+		attempt_end_lost(t);
+		return;
+	}
 	if (r->problem != NULL) {
+		t->uncertain = r->uncertain;
 		why = str_cstr(t->task.arena, problem_reason(r->problem));
-		send_failure(t, why, r->retry_after);
+		attempt_fail(t, why, r->retry_after);
 		return;
 	}
 	timer_stop(&t->limit);
 	if ((why = check_result(t, r)) != NULL)
-		send_failure(t, why, 0);
+		attempt_fail(t, why, 0);
 	else
-		send_result(t, r);
-}
-
-static enum step
-on_stored(void *arg, const struct store_result *r)
-{
-	struct attempt *t = arg;
-	struct certloops *cl = t->cl;
-
-	switch (r->status) {
-	case STORE_OK:
-		count("obtained");
-		metrics_count(FAMILY_issuance, t->issuer.p, "success");
-		metrics_add(METRIC_certificates_issued, 1);
-		log_info("a cert loop has a certificate",
-		    LOG_STR("loop", t->name), LOG_STR("serial", t->serial),
-		    LOG_STR("expires",
-			when_rfc3339(t->task.arena, t->not_after)));
-		certloops_wake(cl); /* to deliver it */
-		break;
-	case STORE_LOST:
-		count("lost");
-		log_warn("a cert loop's certificate came too late",
-		    LOG_STR("loop", t->name), LOG_STR("serial", t->serial));
-		break;
-	case STORE_CONFLICT:
-		send_failure(t, "the issuer gave a serial a second time", 0);
-		return STEP_WAITING;
-	default:
-		/* the lease runs out, then it is tried again */
-		log_warn("while storing a cert loop's certificate",
-		    LOG_STR("loop", t->name),
-		    LOG_TEXT("cause", store_cause(r)));
-		break;
-	}
-	end_attempt(t);
-	return STEP_DONE;
+		attempt_store(t);
 }

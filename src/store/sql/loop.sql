@@ -154,12 +154,16 @@ UPDATE loops SET state = 'valid', lease_until = NULL, holder = NULL,
 WHERE name = $1 AND attempt = $2 AND lease_until IS NOT NULL
 RETURNING version
 
--- name: loop_fail  args: name text, attempt int, failures int, next_attempt time, error text  cols: name
+-- keep: a remote issuer may have made one for the pending key; look for it.
+-- name: loop_fail  args: name text, attempt int, failures int, next_attempt time, error text, keep int  cols: name
 UPDATE loops SET state = CASE WHEN $3 > 0 THEN 'failing' ELSE state END,
     failures = $3, next_attempt = $4, last_error = $5,
     last_error_at = now_us(), lease_until = NULL, holder = NULL,
-    pending_key = NULL, pending_serial = NULL, pending_not_before = NULL,
-    pending_not_after = NULL, updated = now_us()
+    pending_key = CASE WHEN $6 = 1 THEN pending_key END,
+    pending_serial = CASE WHEN $6 = 1 THEN pending_serial END,
+    pending_not_before = CASE WHEN $6 = 1 THEN pending_not_before END,
+    pending_not_after = CASE WHEN $6 = 1 THEN pending_not_after END,
+    updated = now_us()
 WHERE name = $1 AND attempt = $2 AND lease_until IS NOT NULL
 RETURNING name
 
@@ -167,6 +171,16 @@ RETURNING name
 INSERT INTO certificates (id, loop, profile, issuer, serial, not_before,
     not_after, der, chain, spki_hash, names, status, created)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'valid', now_us())
+
+-- One that no loop has: revoked from birth, as orphan_insert.
+-- name: loop_orphan_insert  args: id text, loop text, profile text, issuer text, serial text, not_before time, not_after time, der blob, chain text, spki_hash text, names text  cols: id
+INSERT INTO certificates (id, loop, profile, issuer, serial, not_before,
+    not_after, der, chain, spki_hash, names, status, revoked_at, reason,
+    tell_at, created)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'revoked', now_us(), 4,
+    now_us(), now_us())
+ON CONFLICT (serial, issuer) DO NOTHING
+RETURNING id
 
 -- ---- delivery
 
