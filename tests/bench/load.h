@@ -34,6 +34,7 @@ enum {
 	LOAD_KEPT_MAX = 100000, /* certificates kept until the clock stops */
 	LOAD_POLLS_MAX = 600,   /* of one object */
 	LOAD_ERRORS_MAX = 100,  /* then the run is given up */
+	LOAD_ASKS_MAX = 10000,  /* requests of OCSP */
 };
 
 /* ---- options */
@@ -43,12 +44,14 @@ enum load_scenario {
 	SCENARIO_NEW_ORDER, /* only new-order */
 	SCENARIO_NEW_NONCE, /* HEAD, unsigned */
 	SCENARIO_DIRECTORY, /* GET, unsigned */
+	SCENARIO_OCSP_GET,  /* the URL is that of the responder */
+	SCENARIO_OCSP_POST,
 };
 
 struct load_options {
-	const char *url, *ca_file, *root_file, *suffix;
+	const char *url, *ca_file, *root_file, *suffix, *asks_file;
 	enum load_scenario scenario;
-	size_t orders, connections, accounts, names;
+	size_t orders, connections, accounts, names, addresses;
 	enum pki_key_kind kinds[LOAD_KINDS_MAX], account_kinds[LOAD_KINDS_MAX];
 	size_t nkinds, naccount_kinds;
 	int64_t timeout, poll; /* microseconds; poll 0: as the server says */
@@ -63,6 +66,9 @@ const char *load_scenario_name(enum load_scenario);
 
 /* Does the scenario need accounts? */
 bool load_is_signed(enum load_scenario);
+
+/* Does it ask for OCSP, and not for ACME? */
+bool load_is_ocsp(enum load_scenario);
 
 /* ---- the pool: all that costs time and can be made before */
 
@@ -80,9 +86,18 @@ struct job {
 	struct str finalize;    /* payload of finalize */
 };
 
+/* A request of OCSP. */
+struct ask {
+	struct str der;     /* to be sent by POST */
+	struct str url;     /* to be sent by GET */
+	struct str cert_id; /* that an answer must be about */
+};
+
 struct pool {
 	struct account *accounts;
 	struct job *jobs; /* NULL if the scenario has none */
+	struct ask *asks; /* the same */
+	size_t nasks;
 };
 
 /* Everything in the arena. Tells of progress if stderr is a terminal. */
@@ -117,6 +132,15 @@ struct str acme_read_problem(struct arena *, const struct reply *,
 /* A signed request; by jwk if the account has no kid yet. */
 struct str acme_sign(struct arena *, const struct account *, struct str url,
     struct str nonce, struct str payload);
+
+/* ---- OCSP; NULL is success, otherwise what is wrong */
+
+/* From a file: a line for each request, in base64. */
+const char *asks_read(struct arena *, const struct load_options *,
+    struct pool *);
+
+/* Is the reply an answer to the request? Its signature is not looked at. */
+const char *asks_judge(const struct ask *, const struct reply *);
 
 /* ---- certificates */
 

@@ -157,6 +157,17 @@ conn_request(struct conn *c, const struct request *q)
 		conn_write(c);
 }
 
+/* The descriptor spreads connections over the addresses. */
+static bool
+come_from(const struct conn *c)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	uint32_t i = (uint32_t)((size_t)c->fd % c->origin->addresses);
+
+	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + i);
+	return bind(c->fd, (struct sockaddr *)&sin, sizeof(sin)) == 0;
+}
+
 static void
 conn_open(struct conn *c)
 {
@@ -171,6 +182,10 @@ conn_open(struct conn *c)
 		return;
 	}
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (c->origin->addresses > 0 && !come_from(c)) {
+		conn_fail(c, "choosing an address", strerror(errno));
+		return;
+	}
 	event_assign(&c->readable, base, c->fd, EV_READ | EV_PERSIST,
 	    conn_ready, c);
 	event_assign(&c->writable, base, c->fd, EV_WRITE, conn_ready, c);

@@ -37,6 +37,8 @@ struct origin {
 	struct sockaddr_storage addr;
 	socklen_t addr_len;
 	SSL_CTX *ctx;
+	size_t
+	    addresses; /* of 127/8 that we come from; 0: as the kernel does */
 };
 
 /*

@@ -103,7 +103,9 @@ flow_send(struct flow *f, const char *method, struct str url, struct str body)
 		.method = method,
 		.path = origin_path(&f->load->origin, url),
 		.body = body,
-		.content_type = body.n > 0 ? "application/jose+json" : NULL,
+		.content_type = body.n == 0 ? NULL :
+		    f->type == LOAD_OCSP    ? "application/ocsp-request" :
+					      "application/jose+json",
 	};
 
 	if (q.path.p == NULL) {
@@ -245,6 +247,62 @@ flow_expect(struct flow *f, const struct reply *r, unsigned status)
 	return false;
 }
 
+/* ---- OCSP */
+
+/* Ask, and have what comes judged. */
+static void
+flow_ask_ocsp(struct flow *f, size_t job,
+    void (*then)(struct flow *, const struct reply *))
+{
+	const struct pool *pool = &f->load->pool;
+	const struct ask *ask = &pool->asks[job % pool->nasks];
+	bool get = f->load->opt->scenario == SCENARIO_OCSP_GET;
+
+	f->job = job;
+	f->type = LOAD_OCSP;
+	f->then = then;
+	f->wants_nonce = false;
+	f->retried = true; /* there is nothing to retry */
+	flow_send(f, get ? "GET" : "POST",
+	    get ? ask->url : str_from(f->load->opt->url),
+	    get ? STR_NONE : ask->der);
+}
+
+/* Fails the unit if the reply is none to what was asked. */
+static bool
+flow_judge(struct flow *f, const struct reply *r)
+{
+	const struct pool *pool = &f->load->pool;
+	const char *why = asks_judge(&pool->asks[f->job % pool->nasks], r);
+
+	if (why != NULL)
+		flow_fail(f, str_from(why));
+	return why == NULL;
+}
+
+static void
+got_answer(struct flow *f, const struct reply *r)
+{
+	if (!flow_judge(f, r))
+		return;
+	load_unit_done(f->load);
+	flow_work(f);
+}
+
+static void
+got_first_answer(struct flow *f, const struct reply *r)
+{
+	if (flow_judge(f, r))
+		load_has_directory(f->load);
+}
+
+static void
+answered(struct flow *f, const struct reply *r)
+{
+	if (flow_judge(f, r))
+		load_is_ready(f->load);
+}
+
 /* ---- before the clock starts */
 
 static void
@@ -264,6 +322,10 @@ got_directory(struct flow *f, const struct reply *r)
 void
 flow_fetch_directory(struct flow *f)
 {
+	if (load_is_ocsp(f->load->opt->scenario)) {
+		flow_ask_ocsp(f, 0, got_first_answer);
+		return;
+	}
 	flow_ask(f, LOAD_DIRECTORY, "GET", str_from(f->load->opt->url),
 	    got_directory);
 }
@@ -294,6 +356,10 @@ opened(struct flow *f, const struct reply *r)
 void
 flow_prepare(struct flow *f)
 {
+	if (load_is_ocsp(f->load->opt->scenario)) {
+		flow_ask_ocsp(f, f->index, answered);
+		return;
+	}
 	flow_ask(f, LOAD_NEW_NONCE, "HEAD", f->load->directory.new_nonce,
 	    opened);
 }
@@ -532,6 +598,10 @@ flow_work(struct flow *f)
 	case SCENARIO_NEW_NONCE:
 		flow_ask(f, LOAD_NEW_NONCE, "HEAD", l->directory.new_nonce,
 		    got_nonce);
+		break;
+	case SCENARIO_OCSP_GET:
+	case SCENARIO_OCSP_POST:
+		flow_ask_ocsp(f, f->job, got_answer);
 		break;
 	case SCENARIO_NEW_ORDER:
 	case SCENARIO_FULL:

@@ -8,17 +8,21 @@
 #include "load.h"
 
 static const char usage_text[] =
-    "usage: acme_load [options] DIRECTORY-URL\n"
+    "usage: acme_load [options] URL\n"
     "\n"
     "Load an ACME server (RFC 8555) with signed flows, verify what it hands\n"
-    "out, and tell how long that took.\n"
+    "out, and tell how long that took. URL is that of its directory; for the\n"
+    "scenarios ocsp-get and ocsp-post, that of a responder.\n"
     "\n"
     "  --ca FILE             PEM roots for the server's TLS certificate\n"
     "  --root FILE           PEM roots that issued chains must end in\n"
     "  -n, --orders N        units of work (1000)\n"
     "  -c, --connections N   at once (16)\n"
+    "  --addresses N         of 127/8, that connections come from (one)\n"
     "  --accounts N          shared by the connections (one each)\n"
-    "  --scenario NAME       full, new-order, new-nonce, directory (full)\n"
+    "  --scenario NAME       full, new-order, new-nonce, directory, ocsp-get,\n"
+    "                        ocsp-post (full)\n"
+    "  --asks FILE           requests of OCSP, a line of base64 each\n"
     "  --names N             names in an order (1)\n"
     "  --suffix NAME         below which they are (bench.example)\n"
     "  --key-types LIST      of certificates: p256,p384,p521,rsa,ed25519\n"
@@ -33,8 +37,10 @@ static const char usage_text[] =
 enum option_id {
 	OPT_CA = 256,
 	OPT_ROOT,
+	OPT_ADDRESSES,
 	OPT_ACCOUNTS,
 	OPT_SCENARIO,
+	OPT_ASKS,
 	OPT_NAMES,
 	OPT_SUFFIX,
 	OPT_KEY_TYPES,
@@ -51,8 +57,10 @@ static const struct option options[] = {
 	{ "root", required_argument, NULL, OPT_ROOT },
 	{ "orders", required_argument, NULL, 'n' },
 	{ "connections", required_argument, NULL, 'c' },
+	{ "addresses", required_argument, NULL, OPT_ADDRESSES },
 	{ "accounts", required_argument, NULL, OPT_ACCOUNTS },
 	{ "scenario", required_argument, NULL, OPT_SCENARIO },
+	{ "asks", required_argument, NULL, OPT_ASKS },
 	{ "names", required_argument, NULL, OPT_NAMES },
 	{ "suffix", required_argument, NULL, OPT_SUFFIX },
 	{ "key-types", required_argument, NULL, OPT_KEY_TYPES },
@@ -70,6 +78,8 @@ static const char *const scenarios[] = {
 	[SCENARIO_NEW_ORDER] = "new-order",
 	[SCENARIO_NEW_NONCE] = "new-nonce",
 	[SCENARIO_DIRECTORY] = "directory",
+	[SCENARIO_OCSP_GET] = "ocsp-get",
+	[SCENARIO_OCSP_POST] = "ocsp-post",
 };
 
 static const struct {
@@ -93,6 +103,12 @@ bool
 load_is_signed(enum load_scenario s)
 {
 	return s == SCENARIO_FULL || s == SCENARIO_NEW_ORDER;
+}
+
+bool
+load_is_ocsp(enum load_scenario s)
+{
+	return s == SCENARIO_OCSP_GET || s == SCENARIO_OCSP_POST;
 }
 
 static void __attribute__((noreturn, format(printf, 1, 2)))
@@ -167,12 +183,18 @@ take_option(int id, const char *arg, struct load_options *o)
 		o->connections = parse_number("-c", arg, 1,
 		    LOAD_CONNECTIONS_MAX);
 		break;
+	case OPT_ADDRESSES:
+		o->addresses = parse_number("--addresses", arg, 1, 250);
+		break;
 	case OPT_ACCOUNTS:
 		o->accounts = parse_number("--accounts", arg, 1,
 		    LOAD_CONNECTIONS_MAX);
 		break;
 	case OPT_SCENARIO:
 		o->scenario = parse_scenario(arg);
+		break;
+	case OPT_ASKS:
+		o->asks_file = arg;
 		break;
 	case OPT_NAMES:
 		o->names = parse_number("--names", arg, 1, LOAD_NAMES_MAX);
@@ -227,6 +249,8 @@ load_parse_options(int argc, char **argv, struct load_options *o)
 		take_option(id, optarg, o);
 	if (optind + 1 != argc)
 		bad_usage("give one URL, that of the directory");
+	if (load_is_ocsp(o->scenario) != (o->asks_file != NULL))
+		bad_usage("--asks and the scenarios of OCSP need each other");
 	o->url = argv[optind];
 	if (load_is_signed(o->scenario) && o->orders > LOAD_ORDERS_MAX)
 		bad_usage("-n is at most %d for this scenario",

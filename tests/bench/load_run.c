@@ -155,6 +155,7 @@ set_up(struct load *l)
 		snprintf(l->fatal, sizeof(l->fatal), "%s", why);
 		return false;
 	}
+	l->origin.addresses = o->addresses;
 	l->verifier = verifier_new(l->arena, o->root_file, &why);
 	if (l->verifier == NULL) {
 		snprintf(l->fatal, sizeof(l->fatal), "%s: %s", o->root_file,
@@ -168,7 +169,11 @@ set_up(struct load *l)
 		return false;
 	}
 	pool_make(l->arena, o, &l->pool);
-	return true;
+	why = load_is_ocsp(o->scenario) ? asks_read(l->arena, o, &l->pool) :
+					  NULL;
+	if (why != NULL)
+		snprintf(l->fatal, sizeof(l->fatal), "%s", why);
+	return why == NULL;
 }
 
 static void

@@ -18,6 +18,7 @@ static const char *const request_names[LOAD_REQUESTS] = {
 	[LOAD_FINALIZE] = "finalize",
 	[LOAD_ORDER] = "order",
 	[LOAD_CERTIFICATE] = "certificate",
+	[LOAD_OCSP] = "ocsp",
 };
 
 const char *

@@ -24,6 +24,7 @@ enum load_request {
 	LOAD_FINALIZE,
 	LOAD_ORDER,
 	LOAD_CERTIFICATE,
+	LOAD_OCSP,
 	LOAD_REQUESTS,
 };
 

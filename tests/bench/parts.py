@@ -2,6 +2,7 @@
 """The parts of tests/bench/run: each starts what it measures, loads it, and
 adds to the figures; the table is written at the end."""
 
+import base64
 import contextlib
 import json
 import os
@@ -11,12 +12,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509 import ocsp
+
 import peers
 import servers
 import table
 
 ORDERS = int(os.environ.get("BENCH_ORDERS", "10000"))
 CONNECTIONS = int(os.environ.get("BENCH_CONNECTIONS", "32"))
+CERTIFICATES = 500  # that are asked about
 REQUESTS = int(os.environ.get("BENCH_REQUESTS", "100000"))
 
 SERVER = ["taskset", "-c", "0"]
@@ -33,6 +39,7 @@ class Bench:
         self.floor = None       # microseconds of bare crypto an issuance
         self.issuances = {}     # server: report, with more members
         self.unsigned = {}      # (scenario, server): report
+        self.ocsp = {}          # (scenario, limit): report, share of hits
         self.good = True
         self.stack = contextlib.ExitStack()
         self._postgres = None
@@ -64,11 +71,11 @@ class Bench:
         return report
 
     @contextlib.contextmanager
-    def certloopd(self, store=None):
+    def certloopd(self, store=None, name=None, **options):
         """A server that serves one open trust profile, over TLS."""
-        name = store.engine if store else "sqlite"
+        name = name or (store.engine if store else "sqlite")
         server = servers.Certloopd(self.build, self.directory / name,
-                                   store=store, wrapper=SERVER)
+                                   store=store, wrapper=SERVER, **options)
         try:
             yield server.start()
         finally:
@@ -178,6 +185,54 @@ def run_unsigned(bench):
         ask(bench, "nginx", url, ca, pid)
 
 
+def write_asks(server, file):
+    """A request of OCSP for each certificate that the server issued."""
+    ca = x509.load_pem_x509_certificate(
+        (server.data / "ca/issuing.pem").read_bytes())
+    with open(file, "w") as f:
+        for der, in server.store.query("SELECT der FROM certificates"):
+            leaf = x509.load_der_x509_certificate(der)
+            request = ocsp.OCSPRequestBuilder().add_certificate(
+                leaf, ca, hashes.SHA1()).build()
+            f.write(base64.b64encode(request.public_bytes(
+                serialization.Encoding.DER)).decode() + "\n")
+
+
+def ask_ocsp(bench, server, url, asks, limit):
+    hits = "certloop_ocsp_cache_hits_total"
+
+    def load(scenario, n, *options):
+        return bench.load(url, server.root, server.pid, "-n", n, "--scenario",
+                          scenario, "--asks", asks, *options)
+    for scenario in ("ocsp-get", "ocsp-post"):
+        load(scenario, CERTIFICATES)    # signed anew, from now on in memory
+        before = server.metrics()[hits]
+        report = load(scenario, REQUESTS, "-c", CONNECTIONS, "--addresses", 16)
+        # the first request, and one of each connection, are not in `done`
+        asked = report["done"] + 1 + CONNECTIONS
+        report["hits"] = (server.metrics()[hits] - before) / asked
+        bench.ocsp[scenario, limit] = report
+
+
+def run_ocsp(bench):
+    """Plain HTTP on a listener of kind ca, as certificates name it; without
+    the limit for each address, and with one that lets all of them through."""
+    limits = servers.Certloopd.NO_LIMITS
+    for name, rate in (("no limit", "0"), ("limit", "10000/1s")):
+        port = servers.free_port()
+        with bench.certloopd(
+                name=f"ocsp {name}",
+                limits=limits + f"  ocsp_per_address = {rate}\n",
+                extra="listener ca {\n  kind = ca\n"
+                      f'  address = "127.0.0.1:{port}"\n}}\n') as server:
+            bench.load(f"{server.profile_url()}/directory", server.root,
+                       server.pid, "-n", CERTIFICATES, "-c", 8)
+            asks = server.directory / "asks"
+            write_asks(server, asks)
+            ask_ocsp(bench, server,
+                     f"http://127.0.0.1:{port}/ca/local/ocsp", asks, name)
+
+
 RUN = {
     "micro": run_micro,
     "redis": run_redis,
@@ -185,6 +240,7 @@ RUN = {
     "postgres": run_postgres,
     "pebble": run_pebble,
     "unsigned": run_unsigned,
+    "ocsp": run_ocsp,
 }
 
 ALL = list(RUN)

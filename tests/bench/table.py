@@ -83,8 +83,26 @@ def write_unsigned(bench):
                            "p99 ms", "failed"], rows)
 
 
+def write_ocsp(bench):
+    rows = []
+    for (scenario, limit), r in bench.ocsp.items():
+        cpu = r["server"]["cpu_us"]
+        rows.append([f"{scenario}, {limit}", number(r["rate"], 0),
+                     number(cpu), number(1e6 / cpu if cpu else None, 0),
+                     number(100 * r["hits"], 1),
+                     ms(r, "ocsp", "p50_us"), ms(r, "ocsp", "p99_us"),
+                     str(r["failed"])])
+    print("\nAnswers of OCSP over HTTP, kept connections; limit is that of "
+          "an address", file=bench.out)
+    write_rows(bench.out, ["", "a second", "CPU us", "a second of a core",
+                           "% from memory", "p50 ms", "p99 ms", "failed"],
+               rows)
+
+
 def write(bench):
     if bench.issuances:
         write_issuances(bench)
     if bench.unsigned:
         write_unsigned(bench)
+    if bench.ocsp:
+        write_ocsp(bench)
