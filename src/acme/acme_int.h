@@ -27,7 +27,7 @@ enum {
 	ACME_RESUME_MAX = 100,   /* validations, the same */
 	ACME_ATTEMPTS_MAX = 100, /* claims of one order, then it fails */
 	ACME_ISSUING_MAX = 5000, /* orders at issuers that do not plan */
-	ACME_TELLING_MAX = 50,   /* issuers being told of a revocation */
+	ACME_TELLING_MAX = 50, /* revocations that one issuer is told at once */
 };
 
 /* A profile as it is served. */
@@ -83,8 +83,8 @@ struct acme {
 	struct task recovery;
 	bool recovering;
 	LIST_HEAD(, telling) telling;
-	unsigned ntelling;
 	struct task tell_pass; /* what are issuers to be told? */
+	unsigned tell_asked;   /* the issuers that are looked at */
 	bool tell_passing, tell_again;
 	struct task learn; /* the store's nonce epoch */
 	bool learning;

@@ -3,13 +3,15 @@
  * Issuers hear of revocations. The row of the certificate says what is to be
  * told and when, so nothing is lost when an issuer or this process is gone.
  *
- *	pass	which rows are due
- *	claim	one guarded statement a row: ours for the length of a lease
+ *	pass	which issuers, then which rows of each are due: so many of
+ *		each, so one that is slow keeps no other from hearing
+ *	claim	one guarded statement a row: ours for the length of a lease,
+ *		which is lengthened while the issuer takes its time
  *	tell	the issuer's work; the local CA publishes what the store holds
- *	record	told, or due again later
+ *	record	told, or due again later, or given up: it has expired
  *
- * Two processes may tell an issuer the same, if one was slower than its lease;
- * to revoke once more does no harm.
+ * Two processes may tell an issuer the same, if one slept longer than its
+ * lease; to revoke once more does no harm.
  */
 #include "acme/acme_int.h"
 
@@ -17,24 +19,30 @@
 #include "log/log.h"
 #include "metrics/metrics.h"
 
+enum { ISSUERS_MAX = 1000 }; /* in a pass */
+
 struct telling {
 	LIST_ENTRY(telling) entry; /* acme->telling */
 	struct acme *acme;
 	struct task task; /* its arena holds this struct */
+	struct timer extend;
 	struct str id, issuer, serial;
 	int64_t tries; /* the fence, raised by our claim */
+	bool later;    /* it did not work: recorded as due again */
 };
 
+static enum step on_issuers(void *, const struct store_result *);
 static enum step on_due(void *, const struct store_result *);
 static enum step on_claimed(void *, const struct store_result *);
+static void on_extend(void *);
 static void on_told(void *, const struct issuer_result *);
 static enum step on_recorded(void *, const struct store_result *);
 
 static void
 end_telling(struct telling *t)
 {
+	timer_stop(&t->extend);
 	LIST_REMOVE(t, entry);
-	t->acme->ntelling--;
 	task_end(&t->task);
 }
 
@@ -49,19 +57,68 @@ acme_tell_issuers(struct acme *acme)
 		acme->tell_again = true;
 		return;
 	}
-	if (acme->ntelling >= ACME_TELLING_MAX)
-		return; /* the next pass has them */
 	acme->tell_passing = true;
 	acme->tell_again = false;
 	task_init(&acme->tell_pass);
 	b = store_new_batch(acme->store, &acme->tell_pass, STR("revocations"));
-	store_add(b, SQL_REVOCATIONS_DUE);
-	store_int(b, ACME_TELLING_MAX - (int64_t)acme->ntelling);
-	(void)store_send_batch(b, on_due, acme);
+	store_add(b, SQL_REVOCATIONS_ISSUERS);
+	store_int(b, ISSUERS_MAX);
+	(void)store_send_batch(b, on_issuers, acme);
 }
 
 static void
-claim(struct acme *acme, struct str id, int64_t tries)
+end_pass(struct acme *acme)
+{
+	acme->tell_passing = false;
+	task_end(&acme->tell_pass);
+	if (acme->tell_again)
+		acme_tell_issuers(acme);
+}
+
+/* How many more may this issuer be told of now? */
+static int64_t
+room_at(const struct acme *acme, struct str issuer)
+{
+	const struct telling *t;
+	int64_t room = ACME_TELLING_MAX;
+
+	LIST_FOREACH(t, &acme->telling, entry)
+		room -= str_eq(t->issuer, issuer);
+	return room;
+}
+
+static enum step
+on_issuers(void *arg, const struct store_result *r)
+{
+	struct acme *acme = arg;
+	size_t n = r->status == STORE_OK ? store_nrows(r, 0) : 0;
+	struct batch *b = NULL;
+
+	acme->tell_asked = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct str issuer = store_get_str(r, 0, i,
+		    REVOCATIONS_ISSUERS_ISSUER);
+		int64_t room = room_at(acme, issuer);
+
+		if (room <= 0)
+			continue; /* the next pass has them */
+		if (b == NULL)
+			b = store_new_batch(acme->store, &acme->tell_pass,
+			    STR("revocations"));
+		store_add(b, SQL_REVOCATIONS_DUE);
+		store_str(b, issuer);
+		store_int(b, room);
+		acme->tell_asked++;
+	}
+	if (b == NULL) {
+		end_pass(acme);
+		return STEP_DONE;
+	}
+	return store_send_batch(b, on_due, acme);
+}
+
+static void
+claim(struct acme *acme, const struct store_result *r, unsigned st, size_t i)
 {
 	struct arena *a = arena_create();
 	struct telling *t = arena_new(a, struct telling);
@@ -69,13 +126,14 @@ claim(struct acme *acme, struct str id, int64_t tries)
 
 	task_init_in(&t->task, a);
 	t->acme = acme;
-	t->id = str_dup(t->task.arena, id);
+	t->id = str_dup(a, store_get_str(r, st, i, REVOCATIONS_DUE_ID));
+	t->issuer = str_dup(a, store_get_str(r, st, i, REVOCATIONS_DUE_ISSUER));
+	timer_init(&t->extend, acme->loop, on_extend, t);
 	LIST_INSERT_HEAD(&acme->telling, t, entry);
-	acme->ntelling++;
 	b = store_new_batch(acme->store, &t->task, t->id);
 	store_add(b, SQL_REVOCATION_CLAIM);
 	store_str(b, t->id);
-	store_int(b, tries);
+	store_int(b, store_get_int(r, st, i, REVOCATIONS_DUE_TELL_TRIES));
 	store_int(b, acme->setup->conf->lease);
 	store_require(b);
 	(void)store_send_batch(b, on_claimed, t);
@@ -85,15 +143,12 @@ static enum step
 on_due(void *arg, const struct store_result *r)
 {
 	struct acme *acme = arg;
-	size_t n = r->status == STORE_OK ? store_nrows(r, 0) : 0;
+	unsigned n = r->status == STORE_OK ? acme->tell_asked : 0;
 
-	for (size_t i = 0; i < n; i++)
-		claim(acme, store_get_str(r, 0, i, REVOCATIONS_DUE_ID),
-		    store_get_int(r, 0, i, REVOCATIONS_DUE_TELL_TRIES));
-	acme->tell_passing = false;
-	task_end(&acme->tell_pass);
-	if (acme->tell_again)
-		acme_tell_issuers(acme);
+	for (unsigned st = 0; st < n; st++)
+		for (size_t i = 0; i < store_nrows(r, st); i++)
+			claim(acme, r, st, i);
+	end_pass(acme);
 	return STEP_DONE;
 }
 
@@ -104,10 +159,12 @@ record(struct telling *t, enum sql sql, int64_t wait)
 {
 	struct batch *b = store_new_batch(t->acme->store, &t->task, t->id);
 
+	timer_stop(&t->extend);
+	t->later = sql == SQL_REVOCATION_LATER;
 	store_add(b, sql);
 	store_str(b, t->id);
 	store_int(b, t->tries);
-	if (sql == SQL_REVOCATION_LATER)
+	if (t->later)
 		store_int(b, wait);
 	(void)store_send_batch(b, on_recorded, t);
 }
@@ -156,8 +213,8 @@ on_claimed(void *arg, const struct store_result *r)
 		return STEP_DONE;
 	}
 	t->tries = store_get_int(r, 0, 0, REVOCATION_CLAIM_TELL_TRIES);
-	t->issuer = str_dup(a, store_get_str(r, 0, 0, REVOCATION_CLAIM_ISSUER));
 	t->serial = str_dup(a, store_get_str(r, 0, 0, REVOCATION_CLAIM_SERIAL));
+	timer_start(&t->extend, t->acme->setup->conf->lease / 3);
 	issuer = o->find_issuer(o->issuers, t->issuer.p);
 	if (issuer == NULL)
 		record_failure(t, STR("the issuer is not configured any more"));
@@ -166,6 +223,29 @@ on_claimed(void *arg, const struct store_result *r)
 	else
 		issuer_revoke(issuer, &t->task, t->serial, on_told, t);
 	return STEP_WAITING;
+}
+
+static enum step
+on_extended(void *arg, const struct store_result *r)
+{
+	struct telling *t = arg;
+
+	(void)r; /* if it was lost, the end is refused by the fence */
+	timer_start(&t->extend, t->acme->setup->conf->lease / 3);
+	return STEP_DONE;
+}
+
+static void
+on_extend(void *arg)
+{
+	struct telling *t = arg;
+	struct batch *b = store_new_batch(t->acme->store, &t->task, t->id);
+
+	store_add(b, SQL_REVOCATION_EXTEND);
+	store_str(b, t->id);
+	store_int(b, t->tries);
+	store_int(b, t->acme->setup->conf->lease);
+	(void)store_send_batch(b, on_extended, t);
 }
 
 static void
@@ -185,8 +265,17 @@ on_told(void *arg, const struct issuer_result *r)
 static enum step
 on_recorded(void *arg, const struct store_result *r)
 {
-	(void)r;
-	end_telling(arg);
+	struct telling *t = arg;
+
+	if (t->later && r->status == STORE_OK && store_nrows(r, 0) > 0 &&
+	    store_is_null(r, 0, 0, REVOCATION_LATER_TELL_AT)) {
+		metrics_count(FAMILY_revocations_told, "given_up");
+		log_error("an issuer never heard of a revocation; the "
+			  "certificate has expired",
+		    LOG_STR("issuer", t->issuer), LOG_STR("serial", t->serial),
+		    LOG_INT("tries", t->tries));
+	}
+	end_telling(t);
 	return STEP_DONE;
 }
 

@@ -23,15 +23,30 @@ LIMIT 1
 -- name: cert_status  args: id text  cols: id, status
 SELECT id, status FROM certificates WHERE id = $1
 
--- name: revocations_due  args: count int  cols: id, tell_tries
-SELECT id, tell_tries FROM certificates
-WHERE tell_at IS NOT NULL AND tell_at <= now_us()
-ORDER BY tell_at LIMIT $1
+-- The issuers that are to hear of something, one step of the index for each.
+-- name: revocations_issuers  args: count int  cols: issuer
+WITH RECURSIVE i (issuer) AS (
+    SELECT min(issuer) FROM certificates WHERE tell_at IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(c.issuer) FROM certificates c
+        WHERE c.tell_at IS NOT NULL AND c.issuer > i.issuer)
+    FROM i WHERE i.issuer IS NOT NULL)
+SELECT issuer FROM i WHERE issuer IS NOT NULL LIMIT $1
+
+-- name: revocations_due  args: issuer text, count int  cols: id, issuer, tell_tries
+SELECT id, issuer, tell_tries FROM certificates
+WHERE issuer = $1 AND tell_at IS NOT NULL AND tell_at <= now_us()
+ORDER BY tell_at LIMIT $2
 
 -- name: revocation_claim  args: id text, tries int, lease int  cols: tell_tries, issuer, serial
 UPDATE certificates SET tell_tries = tell_tries + 1, tell_at = now_us() + $3
 WHERE id = $1 AND tell_tries = $2 AND tell_at <= now_us()
 RETURNING tell_tries, issuer, serial
+
+-- name: revocation_extend  args: id text, tries int, lease int  cols: id
+UPDATE certificates SET tell_at = now_us() + $3
+WHERE id = $1 AND tell_tries = $2 AND tell_at IS NOT NULL
+RETURNING id
 
 -- name: revocation_told  args: id text, tries int  cols: id
 UPDATE certificates SET issuer_told = now_us(), tell_at = NULL
@@ -39,8 +54,8 @@ WHERE id = $1 AND tell_tries = $2 AND tell_at IS NOT NULL
 RETURNING id
 
 -- Once it has expired nobody needs to hear of it any more.
--- name: revocation_later  args: id text, tries int, wait int  cols: id
+-- name: revocation_later  args: id text, tries int, wait int  cols: id, tell_at
 UPDATE certificates SET tell_at = CASE WHEN not_after > now_us()
     THEN now_us() + $3 ELSE NULL END
 WHERE id = $1 AND tell_tries = $2 AND tell_at IS NOT NULL
-RETURNING id
+RETURNING id, tell_at

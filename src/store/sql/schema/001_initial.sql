@@ -227,7 +227,7 @@ CREATE INDEX certificates_profile ON certificates (profile, id);
 CREATE INDEX certificates_issuer ON certificates (issuer, id);
 CREATE INDEX certificates_key ON certificates (spki_hash, id);
 -- revocations that their issuers are yet to hear of
-CREATE INDEX certificates_tell ON certificates (tell_at)
+CREATE INDEX certificates_tell ON certificates (issuer, tell_at)
 	WHERE tell_at IS NOT NULL;
 -- the entries of CRLs, a page at a time
 CREATE INDEX certificates_revoked ON certificates (issuer, revoked_at, serial)
