@@ -131,6 +131,7 @@ struct areq {
 	struct str object; /* the ":id" of the path, a valid id, or empty */
 	struct str order;  /* the order that it is about, if that is known */
 	bool verified;     /* the signature was good */
+	const char *caa;   /* finalize: what CAA records said */
 	struct jws jws;
 	const struct json *payload; /* NULL: POST-as-GET */
 	struct jwk jwk;             /* of a request without a kid */
@@ -350,6 +351,7 @@ struct claim {
 	int64_t attempt, not_before, not_after;
 	int64_t uncertain; /* attempts before it that may have signed */
 	int64_t created;   /* the order: none of them was before */
+	const char *caa;   /* as in areq; NULL: not known any more */
 };
 
 /* How it ended; exactly one of the three. Lives until the callback returns. */

@@ -78,8 +78,10 @@ caa_recheck(struct areq *q)
 	struct recheck *c;
 	struct batch *b;
 
+	q->caa = "off";
 	if (q->profile->conf->caa == CONF_CAA_OFF)
 		return finalize_claim(q);
+	q->caa = "known"; /* from the validation, of hours ago at most */
 	c = arena_new(q->arena, struct recheck);
 	c->q = q;
 	b = store_new_batch(q->acme->store, &q->req->task, q->account);
@@ -183,6 +185,10 @@ on_checked(void *arg, const struct problem *pr)
 	struct recheck *c = name->recheck;
 
 	c->running--;
+	if (pr == NULL && str_is(str_from(c->q->caa), "known"))
+		c->q->caa = "allowed";
+	else if (pr != NULL)
+		c->q->caa = "reported"; /* or there is no certificate */
 	pr = caa_judge(c->q->profile, name->value, pr);
 	if (c->pr == NULL)
 		c->pr = pr;

@@ -183,7 +183,8 @@ on_claimed(void *arg, const struct store_result *r)
 		    ORDER_CLAIM_CERT_NOT_BEFORE),
 		.not_after = store_get_int(r, 0, 0, ORDER_CLAIM_CERT_NOT_AFTER),
 		.uncertain = store_get_int(r, 0, 0, ORDER_CLAIM_UNCERTAIN),
-		.created = store_get_int(r, 0, 0, ORDER_CLAIM_CREATED) },
+		.created = store_get_int(r, 0, 0, ORDER_CLAIM_CREATED),
+		.caa = q->caa },
 	    &q->req->task, q->setup->conf->finalize_wait, on_issued, q);
 	return STEP_WAITING;
 }

@@ -361,6 +361,11 @@ on_refused(struct issuance *s, const struct issuer_result *r)
 	    LOG_TEXT("class", issuer_class_name(r->class)),
 	    LOG_BOOL("uncertain", r->uncertain),
 	    LOG_TEXT("cause", pr->cause != NULL ? pr->cause : pr->detail.p));
+	audit_note_try(&s->refused, s->task.arena,
+	    &(struct audit_try){ .at = loop_wall(s->acme->loop),
+		.outcome = r->uncertain ? "uncertain" :
+					  issuer_class_name(r->class),
+		.why = problem_reason(pr) });
 	if (s->lost && r->der.n == 0)
 		issue_end(s, &(struct issued){ .pending = true });
 	else if (r->uncertain && s->claim.uncertain <= ISSUE_UNCERTAIN_MAX)

@@ -59,6 +59,7 @@ struct issuance {
 	unsigned orphan;  /* the statement that stores it without an order */
 	const struct problem *problem; /* why it failed */
 	struct problem *unanswered;    /* of the last uncertain attempt */
+	struct audit_tries refused;    /* what the issuer said before */
 };
 
 /* issue.c: tell who waits, then go; the issuance is freed. */

@@ -60,6 +60,29 @@ audit(struct issuance *s, struct batch *b, struct str actor, const char *action,
 	    });
 }
 
+/* What an operator is shown of it: see admin/decisions.c. */
+static struct str
+write_detail(struct issuance *s, const struct problem *pr)
+{
+	struct arena *a = s->task.arena;
+	struct json_writer *w = json_writer_new(a, ACME_REPLY_MAX);
+	int64_t took = loop_mono(s->acme->loop) - s->began;
+
+	json_open_object(w, NULL);
+	if (pr != NULL)
+		audit_write_problem(w, pr);
+	json_str(w, "issuer", s->claim.issuer);
+	json_int(w, "attempt", s->claim.attempt);
+	json_int(w, "ms", took / 1000);
+	if (s->claim.caa != NULL)
+		json_str(w, "caa", str_from(s->claim.caa));
+	if (pr == NULL) /* else it would not be stored */
+		json_str(w, "lint", STR("passed"));
+	audit_write_tries(w, a, &s->refused);
+	json_close(w);
+	return json_text(w);
+}
+
 /* ---- the certificate */
 
 static void
@@ -122,7 +145,7 @@ issue_store(struct issuance *s)
 	put_names(s, b, s->cert_id);
 	audit(s, b,
 	    str_printf(a, "account:" STR_FMT, STR_ARG(s->claim.account)),
-	    "certificate.issue", s->cert_id, STR_NONE);
+	    "certificate.issue", s->cert_id, write_detail(s, NULL));
 	(void)store_send_batch(b, on_stored, s);
 }
 
@@ -267,7 +290,8 @@ send_failure(struct issuance *s)
 		s->orphan = put_orphan(s, b, id);
 		put_names(s, b, id);
 	}
-	audit(s, b, STR("certloopd"), "order.fail", s->claim.order, error);
+	audit(s, b, STR("certloopd"), "order.fail", s->claim.order,
+	    write_detail(s, s->problem));
 	(void)store_send_batch(b, on_failed, s);
 }
 
@@ -313,7 +337,7 @@ issue_release(struct issuance *s, const struct problem *pr)
 	s->problem = pr;
 	store_require(b);
 	audit(s, b, STR("certloopd"), "order.defer", s->claim.order,
-	    problem_json(s->task.arena, pr));
+	    write_detail(s, pr));
 	(void)store_send_batch(b, on_released, s);
 }
 

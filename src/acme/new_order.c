@@ -312,6 +312,36 @@ put_authzs(struct areq *q, struct batch *b, const struct order_request *o)
 	}
 }
 
+/* 0: this limit is off. */
+static unsigned
+limit_of(const struct areq *q, const struct take *t)
+{
+	return t->override != NULL ?
+	    t->override->max :
+	    ratelimit_get(q->acme->options.limits, t->limit).max;
+}
+
+/* What let it pass: see admin/decisions.c. All of it are words of ours. */
+static struct str
+write_detail(struct areq *q, const struct order_request *o)
+{
+	bool trusts = q->profile->conf->auth_mode == CONF_AUTH_TRUST;
+	struct buf limits = buf_new(q->arena, 256);
+
+	for (size_t i = 0; i < q->ntakes; i++)
+		if (limit_of(q, &q->takes[i]) > 0)
+			buf_printf(&limits, "%s%s", limits.len > 0 ? " " : "",
+			    limit_name(q->takes[i].limit));
+	if (limits_open_orders(q) > 0)
+		buf_printf(&limits, "%sopen_orders_per_account",
+		    limits.len > 0 ? " " : "");
+	return str_printf(q->arena,
+	    "{\"auth\":\"%s\",\"names\":%zu,\"reused\":%zu,"
+	    "\"limits\":\"" STR_FMT "\"}",
+	    trusts ? "trust_authenticated" : "challenge", o->nids, o->nreused,
+	    STR_ARG(buf_view(&limits)));
+}
+
 static enum step
 store_order(struct areq *q)
 {
@@ -335,6 +365,7 @@ store_order(struct areq *q)
 		.object = o->id,
 		.order = o->id,
 		.account = q->account,
+		.detail = write_detail(q, o),
 	    });
 	return store_send_batch(b, new_order_answer, q);
 }

@@ -59,6 +59,11 @@ retake(struct acme *acme, struct str order, int64_t attempt, unsigned *left)
 	store_int(b, attempt);
 	store_int(b, acme->setup->conf->lease);
 	store_require(b);
+	audit_add(b,
+	    &(struct audit_entry){ .actor = STR("certloopd"),
+		.action = "order.retake",
+		.object = t->order,
+		.order = t->order });
 	(void)store_send_batch(b, on_retaken, t);
 }
 

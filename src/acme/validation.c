@@ -38,7 +38,10 @@ struct validation {
 	struct str authz, order, account, type, value;
 	const char *method; /* type, as a constant */
 	bool is_ip, wildcard;
-	bool caa; /* CAA records were asked for */
+	bool caa;             /* CAA records were asked for */
+	const char *caa_said; /* what came of it; NULL: not asked */
+	struct addr tried;    /* connected to last */
+	struct audit_tries tries;
 	int64_t attempt, started;
 	struct timer renew;
 	const struct problem *pr; /* NULL: valid */
@@ -114,9 +117,24 @@ on_renewal_due(void *arg)
 	send_renewal(arg, NULL, 0);
 }
 
+/* For the row of the outcome. */
+static void
+note_try(struct validation *v, const struct problem *pr)
+{
+	struct arena *a = v->task.arena;
+
+	audit_note_try(&v->tries, a,
+	    &(struct audit_try){ .at = loop_wall(v->acme->loop),
+		.outcome = pr == NULL ? "valid" : problem_name(pr->type).p,
+		.address = v->tried.len > 0 ? addr_text(a, v->tried) : STR(""),
+		.why = pr != NULL ? pr->detail : STR("") });
+	v->tried.len = 0;
+}
+
 static void
 on_note(void *arg, const struct problem *pr, int64_t wait)
 {
+	note_try(arg, pr);
 	send_renewal(arg, pr, wait);
 }
 
@@ -228,6 +246,25 @@ on_counted(void *arg, const struct ratelimit_result *r)
 	return STEP_WAITING;
 }
 
+static struct str
+write_detail(struct validation *v)
+{
+	struct arena *a = v->task.arena;
+	struct json_writer *w = json_writer_new(a, ACME_REPLY_MAX);
+
+	json_open_object(w, NULL);
+	if (v->pr != NULL)
+		audit_write_problem(w, v->pr);
+	json_str(w, "identifier", v->value);
+	json_str(w, "challenge", v->type);
+	json_int(w, "attempt", v->attempt);
+	audit_write_tries(w, a, &v->tries);
+	if (v->caa_said != NULL)
+		json_str(w, "caa", str_from(v->caa_said));
+	json_close(w);
+	return json_text(w);
+}
+
 static void
 store_outcome(struct validation *v)
 {
@@ -250,8 +287,7 @@ store_outcome(struct validation *v)
 		.object = v->authz,
 		.order = v->order,
 		.account = v->account,
-		.detail = v->pr == NULL ? STR("") :
-					  problem_json(v->task.arena, v->pr),
+		.detail = write_detail(v),
 	    });
 	(void)store_send_batch(b, on_stored, v);
 	if (v->pr != NULL)
@@ -273,6 +309,10 @@ on_caa(void *arg, const struct problem *pr)
 	struct validation *v = arg;
 
 	v->caa = true;
+	v->caa_said = pr == NULL                     ? "allowed" :
+	    pr->type != PROBLEM_CAA                  ? "failed" :
+	    v->profile->conf->caa == CONF_CAA_REPORT ? "reported" :
+						       "forbidden";
 	v->pr = caa_judge(v->profile, v->value, pr);
 	store_outcome(v);
 }
@@ -283,6 +323,7 @@ on_done(void *arg, const struct problem *pr)
 	struct validation *v = arg;
 
 	FAULT("a validation after its outcome");
+	note_try(v, pr);
 	if (pr != NULL)
 		v->pr = problem_new(v->task.arena, pr->type, STR_FMT,
 		    STR_ARG(pr->detail));
@@ -365,6 +406,7 @@ fill_request(struct validation *v, struct str challenges, struct str thumbprint,
 	rq->https_port = (unsigned)c->https_port;
 	rq->tls_port = (unsigned)c->tls_port;
 	rq->timeout = c->validation_timeout;
+	rq->tried = &v->tried;
 	return true;
 }
 

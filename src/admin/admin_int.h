@@ -99,6 +99,11 @@ void cert_page_add(struct batch *, const struct cert_filter *,
 /* A serial as people write it: with colons, in either case. */
 struct str cert_plain_serial(struct arena *, struct str);
 
+/* "decisions": what was decided about an order, by rows of its audit trail and
+ * authorizations (statements admin_order_trail, admin_order_authzs). */
+void admin_write_decisions(struct admin_call *, struct json_writer *,
+    const struct store_result *, unsigned trail, unsigned authzs);
+
 /* "state", and "trouble" if there is any, of an issuer. */
 void admin_write_trouble(struct arena *, struct json_writer *,
     const struct issuer *);

@@ -175,6 +175,7 @@ answer(void *arg, const struct store_result *r)
 	write_order(c, w, r);
 	write_authzs(c, w, r);
 	write_cert(c, w, r);
+	admin_write_decisions(c, w, r, SHOW_TRAIL, SHOW_AUTHZS);
 	write_trail(c, w, r);
 	json_close(w);
 	return admin_reply(c, 200, w);

@@ -96,6 +96,13 @@ run_show(struct ctl *ctl, int argc, char **argv)
 		{ "expires", "EXPIRES", COLUMN_TIME },
 		{ .member = NULL },
 	};
+	static const struct column decisions[] = {
+		{ "at", "AT", COLUMN_MOMENT },
+		{ "step", "STEP", COLUMN_TEXT },
+		{ "outcome", "OUTCOME", COLUMN_STATUS },
+		{ "what", "WHAT", COLUMN_TEXT },
+		{ .member = NULL },
+	};
 	static const struct column trail[] = {
 		{ "at", "AT", COLUMN_TIME },
 		{ "actor", "WHO", COLUMN_TEXT },
@@ -114,6 +121,7 @@ run_show(struct ctl *ctl, int argc, char **argv)
 	print_rows(ctl, "names", json_get(j, "identifiers"), names);
 	print_rows(ctl, "authorizations", json_get(j, "authorizations"),
 	    authorizations);
+	print_rows(ctl, "decisions", json_get(j, "decisions"), decisions);
 	print_rows(ctl, "trail", json_get(j, "trail"), trail);
 	return CTL_OK;
 }

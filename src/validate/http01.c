@@ -35,8 +35,11 @@ rule(void *arg, struct addr addr, unsigned port)
 		h->refused = REFUSED_PORT;
 		return false;
 	}
-	if (validate_allows(&rq->rule, addr))
+	if (validate_allows(&rq->rule, addr)) {
+		if (rq->tried != NULL)
+			*rq->tried = addr;
 		return true;
+	}
 	h->refused = REFUSED_ADDRESS;
 	return false;
 }

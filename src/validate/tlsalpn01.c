@@ -398,6 +398,10 @@ connect_to(struct tlsalpn01 *t, struct addr a)
 {
 	struct sockaddr_storage ss;
 	socklen_t n = fill_address(t, a, &ss);
+	struct addr *tried = t->check->rq.tried;
+
+	if (tried != NULL)
+		*tried = a;
 
 	t->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
 	    0);

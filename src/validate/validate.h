@@ -93,6 +93,9 @@ struct validate_request {
 	unsigned https_port; /* that redirects may go to; 0: 443 */
 	unsigned tls_port;   /* of tls-alpn-01; 0: 443 */
 	int64_t timeout;     /* usec from the first query; 0: 30 s */
+	/* the address that was connected to last is put here, for operators;
+	 * it lives as long as the task. NULL: nobody wants it */
+	struct addr *tried;
 };
 
 /*

@@ -92,11 +92,12 @@ FROM orders WHERE id = $1;
 
 -- name: admin_order_authzs
 -- args: order_id text, count int
--- cols: id, type, value, wildcard, status, expires, challenges, validated
+-- cols: id, type, value, wildcard, status, expires, challenges, validated, challenge, error, busy
 SELECT id, type, value, wildcard, CASE
         WHEN (status = 'pending' OR status = 'valid') AND expires <= now_us()
         THEN 'expired' ELSE status END AS status,
-    expires, challenges, validated
+    expires, challenges, validated, challenge, error,
+    CASE WHEN lease IS NULL THEN 0 ELSE 1 END AS busy
 FROM authorizations WHERE order_id = $1 ORDER BY id LIMIT $2;
 
 -- name: admin_order_cert
