@@ -22,10 +22,18 @@ enum {
 /* ---- routes, as a listener serves them */
 struct router;
 
+enum route_outcome {
+	ROUTE_OK,
+	ROUTE_REFUSED, /* 4xx */
+	ROUTE_FAILED,  /* 5xx */
+	ROUTE_ABORTED, /* its client left */
+	ROUTE_OUTCOMES,
+};
+
 struct route_stats { /* looked up once, by need */
 	const char *name;
 	struct metrics_child *classes[5];
-	struct metrics_hist *took;
+	struct metrics_hist *took[ROUTE_OUTCOMES];
 };
 
 struct match {
@@ -41,6 +49,8 @@ void router_free(struct router *);
 void router_find(struct router *, unsigned method, struct str path,
     struct match *);
 void route_count(struct route_stats *, unsigned status, int64_t usec);
+/* The time of a request to its end. */
+void route_time(struct route_stats *, enum route_outcome, int64_t usec);
 
 /* ---- requests */
 struct header {

@@ -168,8 +168,11 @@ void
 request_abort(struct request *rq, const char *cause)
 {
 	int64_t began = rq->req.started;
+	int64_t took = began > 0 ? request_clock() - began : 0;
 
-	log_request(rq, 0, 0, began > 0 ? request_clock() - began : 0, cause);
+	log_request(rq, 0, 0, took, cause);
+	if (began > 0)
+		route_time(rq->stats, ROUTE_ABORTED, took);
 	metrics_add(METRIC_requests_aborted, 1);
 	end(rq);
 }

@@ -224,8 +224,27 @@ route_count(struct route_stats *s, unsigned status, int64_t usec)
 	if (s->classes[class] == NULL)
 		s->classes[class] = metrics_child(FAMILY_requests, s->name,
 		    classes[class]);
-	if (s->took == NULL)
-		s->took = metrics_hist(HIST_request_seconds, s->name);
 	metrics_child_add(s->classes[class], 1);
-	metrics_hist_observe(s->took, (double)usec / (double)WHEN_SECOND);
+	route_time(s,
+	    status < 400     ? ROUTE_OK :
+		status < 500 ? ROUTE_REFUSED :
+			       ROUTE_FAILED,
+	    usec);
+}
+
+void
+route_time(struct route_stats *s, enum route_outcome outcome, int64_t usec)
+{
+	static const char *const names[] = {
+		[ROUTE_OK] = "ok",
+		[ROUTE_REFUSED] = "refused",
+		[ROUTE_FAILED] = "failed",
+		[ROUTE_ABORTED] = "aborted",
+	};
+
+	if (s->took[outcome] == NULL)
+		s->took[outcome] = metrics_hist(HIST_request_seconds, s->name,
+		    names[outcome]);
+	metrics_hist_observe(s->took[outcome],
+	    (double)usec / (double)WHEN_SECOND);
 }

@@ -90,6 +90,7 @@ static struct {
 	size_t nchildren;
 	struct metrics_hist hists[METRICS_HISTS_MAX + HIST_COUNT];
 	size_t nhists;
+	struct metrics_hist *plain[HIST_COUNT]; /* those without labels */
 	struct {
 		void (*fn)(void *);
 		void *arg;
@@ -167,7 +168,9 @@ metrics_observe(enum histogram h, double value)
 {
 	const char *const none[] = { NULL };
 
-	metrics_hist_observe(metrics_hist_of(h, none), value);
+	if (all.plain[h] == NULL)
+		all.plain[h] = metrics_hist_of(h, none);
+	metrics_hist_observe(all.plain[h], value);
 }
 
 /* ---- label combinations */

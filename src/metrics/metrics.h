@@ -52,7 +52,7 @@ enum {
 	METRICS_LABELS_MAX = 3,     /* names in one row */
 	METRICS_VALUE_MAX = 48,     /* bytes of a label's value, NUL included */
 	METRICS_CHILDREN_MAX = 512, /* label combinations, of all families */
-	METRICS_HISTS_MAX = 128,    /* the same, of all histograms */
+	METRICS_HISTS_MAX = 384,    /* the same, of all histograms */
 	METRICS_BUCKETS_MAX = 24,
 	METRICS_COLLECTORS_MAX = 32,
 	METRICS_TEXT_MAX = 1 << 20, /* enough for an exposition */

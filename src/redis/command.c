@@ -299,11 +299,20 @@ answer_own(struct command *c, redisReply *reply)
 	freeReplyObject(reply);
 }
 
+/* Of what callers ask; ours (INFO, PING, AUTH) is not theirs to wait for. */
+static void
+observe(const struct command *c)
+{
+	metrics_observe(HIST_redis_seconds,
+	    (double)(loop_mono(c->r->loop) - c->since) / (double)WHEN_SECOND);
+}
+
 static void
 answer_caller(struct command *c, redisReply *reply)
 {
 	struct redis *r = c->r;
 
+	observe(c);
 	c->reply = reply;
 	if (reply->type != REDIS_REPLY_ERROR) {
 		finish_later(c, REDIS_ANSWERED);
@@ -364,8 +373,10 @@ mark_late(struct command *c)
 		return;
 	r->late_row++;
 	metrics_add(METRIC_redis_late, 1);
-	if (c->own == NULL)
-		finish_later(c, REDIS_LATE);
+	if (c->own != NULL)
+		return;
+	observe(c);
+	finish_later(c, REDIS_LATE);
 }
 
 void

@@ -10,6 +10,7 @@ import subprocess
 import time
 
 import pytest
+from prometheus_client.openmetrics import parser
 
 import acme
 import servers
@@ -155,6 +156,48 @@ def test_metrics_are_in_the_openmetrics_format(server):
     values = server.metrics()
     assert values["certloop_certificates_issued_total"] >= 1
     assert values["certloop_accounts_created_total"] >= 1
+
+
+def test_prometheus_reads_the_metrics(server):
+    """The parser of the prometheus client takes the whole text: types, units,
+    labels, and histograms whose buckets add up."""
+    client = server.client()
+    client.obtain(fresh())
+    client.send(client.directory["newOrder"], {"identifiers": []})
+    client.http.get(f"{server.base}/nothing/here")
+    text = server.status("/metrics").body.decode()
+    families = {f.name: f for f
+                in parser.text_string_to_metric_families(text)}
+    assert len(families) == text.count("# TYPE ")
+    seen = {}
+    for family in families.values():
+        if family.type != "histogram":
+            continue
+        buckets = {}
+        for sample in family.samples:
+            labels = dict(sample.labels)
+            le = labels.pop("le", None)
+            series = buckets.setdefault(tuple(sorted(labels.items())), {})
+            kind = sample.name.rpartition("_")[2]
+            if kind == "bucket":
+                series.setdefault("buckets", []).append(
+                    (float(le), sample.value))
+            else:
+                series[kind] = sample.value
+        for labels, series in buckets.items():
+            bounds = [b for b, _ in series["buckets"]]
+            counts = [n for _, n in series["buckets"]]
+            assert bounds == sorted(bounds) and bounds[-1] == float("inf")
+            assert counts == sorted(counts)
+            assert counts[-1] == series["count"]
+            assert series["sum"] >= 0
+            assert series["count"] > 0 or series["sum"] == 0
+            seen[family.name, dict(labels).get("route"),
+                 dict(labels).get("outcome")] = series["count"]
+    for route, outcome in [("new-order", "ok"), ("new-order", "refused"),
+                           ("finalize", "ok"), ("none", "refused")]:
+        assert seen["certloop_request_seconds", route, outcome] >= 1
+    assert seen["certloop_store_batch_seconds", None, None] >= 4
 
 
 def test_refusals_are_counted(server):

@@ -132,12 +132,13 @@ folds_histograms_beyond_the_bound(void **state)
 	(void)state;
 	for (int i = 0; i < METRICS_HISTS_MAX + 5; i++) {
 		snprintf(value, sizeof(value), "r%d", i);
-		metrics_hist_observe(metrics_hist(HIST_request_seconds, value),
+		metrics_hist_observe(metrics_hist(HIST_request_seconds, value,
+					 "ok"),
 		    1);
 	}
-	assert_true(
-	    sample(exposition(),
-		"certloop_request_seconds_count{route=\"other\"}") == 5);
+	assert_true(sample(exposition(),
+			"certloop_request_seconds_count{route=\"other\","
+			"outcome=\"other\"}") == 5);
 }
 
 static void
@@ -162,12 +163,14 @@ cuts_and_escapes_label_values(void **state)
 static void
 puts_each_value_into_its_bucket(void **state)
 {
-	struct metrics_hist *h = metrics_hist(HIST_request_seconds, "order");
+	struct metrics_hist *h = metrics_hist(HIST_request_seconds, "order",
+	    "ok");
 	const char *text;
 
 	(void)state;
 #define BUCKET(le)                                                             \
-	"certloop_request_seconds_bucket{route=\"order\",le=\"" le "\"}"
+	"certloop_request_seconds_bucket{route=\"order\",outcome=\"ok\",le="   \
+	"\"" le "\"}"
 	metrics_hist_observe(h, 0);
 	metrics_hist_observe(h, 0.001); /* on the bound: belongs to it */
 	metrics_hist_observe(h, 0.0010001);
@@ -182,12 +185,13 @@ puts_each_value_into_its_bucket(void **state)
 	assert_true(sample(text, BUCKET("1.0")) == 3);
 	assert_true(sample(text, BUCKET("10.0")) == 4);
 	assert_true(sample(text, BUCKET("+Inf")) == 7);
-	assert_true(
-	    sample(text, "certloop_request_seconds_count{route=\"order\"}") ==
-	    7);
-	assert_true(
-	    fabs(sample(text, "certloop_request_seconds_sum{route=\"order\"}") -
-		1005.0020001) < 1e-6);
+	assert_true(sample(text,
+			"certloop_request_seconds_count{route=\"order\","
+			"outcome=\"ok\"}") == 7);
+	assert_true(fabs(sample(text,
+			     "certloop_request_seconds_sum{route=\"order\","
+			     "outcome=\"ok\"}") -
+			1005.0020001) < 1e-6);
 }
 
 static void
@@ -285,7 +289,8 @@ keeps_to_the_grammar_of_openmetrics(void **state)
 
 	(void)state;
 	metrics_count(FAMILY_requests, "order", "5xx");
-	metrics_hist_observe(metrics_hist(HIST_request_seconds, "order"), 2);
+	metrics_hist_observe(metrics_hist(HIST_request_seconds, "order", "ok"),
+	    2);
 	rest = text = exposition();
 	assert_int_equal(text[strlen(text) - 1], '\n');
 	text[strlen(text) - 1] = '\0';
@@ -330,7 +335,8 @@ stays_within_its_bound_when_all_places_are_taken(void **state)
 	for (int i = 0; i < METRICS_CHILDREN_MAX; i++) {
 		snprintf(value, sizeof(value), "%046d", i);
 		metrics_count(FAMILY_requests, value, value);
-		metrics_hist_observe(metrics_hist(HIST_request_seconds, value),
+		metrics_hist_observe(metrics_hist(HIST_request_seconds, value,
+					 "ok"),
 		    i);
 	}
 	(void)exposition(); /* asserts that it fits */
