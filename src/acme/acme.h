@@ -76,17 +76,17 @@ struct str acme_directory_url(const struct acme *);
 void acme_recover(struct acme *);
 
 /*
- * Revoke a certificate by its id, for operators; RFC 8555 clients have a route
- * of their own. The caller has checked the reason (pki_reason_name is not
- * NULL) and that the id is one. One batch changes the row and writes the audit row
- * "certificate.revoke" of this actor ("admin:NAME"); then the issuer is told,
- * at once and, if it cannot be, again and again (acme_tell_issuers). fn is
- * called from the top of the loop unless t ends first: NULL for success, else
- * NOT_FOUND, ALREADY_REVOKED, or what the store says.
+ * Revoke n certificates by their ids, for operators; RFC 8555 clients have a
+ * route of their own. The caller has checked the reason (pki_reason_name is
+ * not NULL) and the ids. One batch revokes all of them or none, each with an
+ * audit row "certificate.revoke" of this actor ("admin:NAME"); then the issuers are told, at once and, if they
+ * cannot be, again and again (acme_tell_issuers). fn is called from the top of
+ * the loop unless t ends first: NULL for success, else what the store says, or
+ * ALREADY_REVOKED; NOT_FOUND too if it was one alone.
  */
 typedef enum step acme_revoked_fn(void *arg, const struct problem *);
-enum step acme_revoke(struct acme *, struct task *t, struct str certificate,
-    int64_t reason, struct str actor, acme_revoked_fn *fn, void *arg);
+enum step acme_revoke(struct acme *, struct task *t, const struct str *ids,
+    size_t n, int64_t reason, struct str actor, acme_revoked_fn *fn, void *arg);
 
 /*
  * One pass of the job that tells issuers of revocations: those that are due

@@ -86,6 +86,7 @@ struct acme {
 	struct task tell_pass; /* what are issuers to be told? */
 	unsigned tell_asked;   /* the issuers that are looked at */
 	bool tell_passing, tell_again;
+	bool tell_full;    /* some issuer is to hear of more than fitted */
 	struct task learn; /* the store's nonce epoch */
 	bool learning;
 	char store_epoch[NONCE_EPOCH_LEN];

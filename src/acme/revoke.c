@@ -268,7 +268,8 @@ const struct acme_route revoke_route = {
 struct revoking {
 	struct acme *acme;
 	struct task *task;
-	struct str id;
+	struct str id; /* if it is one alone */
+	size_t n;
 	acme_revoked_fn *fn;
 	void *arg;
 };
@@ -307,36 +308,44 @@ on_admin_revoked(void *arg, const struct store_result *r)
 {
 	struct revoking *v = arg;
 
-	if (r->status == STORE_LOST)
+	if (r->status == STORE_LOST && v->n == 1)
 		return explain(v);
+	if (r->status == STORE_LOST)
+		return v->fn(v->arg,
+		    problem_new(v->task->arena, PROBLEM_ALREADY_REVOKED,
+			"one of the certificates is revoked already"));
 	if (r->status == STORE_OK) {
-		metrics_count(FAMILY_revocations, "admin");
+		metrics_child_add(metrics_child(FAMILY_revocations, "admin"),
+		    (int64_t)v->n);
 		acme_tell_issuers(v->acme);
 	}
 	return v->fn(v->arg, r->problem);
 }
 
 enum step
-acme_revoke(struct acme *acme, struct task *t, struct str id, int64_t reason,
-    struct str actor, acme_revoked_fn *fn, void *arg)
+acme_revoke(struct acme *acme, struct task *t, const struct str *ids, size_t n,
+    int64_t reason, struct str actor, acme_revoked_fn *fn, void *arg)
 {
 	struct revoking *v = arena_new(t->arena, struct revoking);
 	struct batch *b;
 
-	assert(pki_reason_name(reason) != NULL);
+	assert(pki_reason_name(reason) != NULL && n > 0);
 	v->acme = acme;
 	v->task = t;
-	v->id = str_dup(t->arena, id);
+	v->id = str_dup(t->arena, ids[0]);
+	v->n = n;
 	v->fn = fn;
 	v->arg = arg;
-	b = store_new_batch(acme->store, t, v->id);
-	(void)add_revoke(b, v->id, reason);
-	audit_add_of_cert(b,
-	    &(struct audit_entry){
-		.actor = actor,
-		.action = "certificate.revoke",
-		.object = v->id,
-		.detail = write_detail(t->arena, reason, "admin"),
-	    });
+	b = store_new_batch(acme->store, t, n == 1 ? v->id : STR(""));
+	for (size_t i = 0; i < n; i++) {
+		(void)add_revoke(b, ids[i], reason);
+		audit_add_of_cert(b,
+		    &(struct audit_entry){
+			.actor = actor,
+			.action = "certificate.revoke",
+			.object = ids[i],
+			.detail = write_detail(t->arena, reason, "admin"),
+		    });
+	}
 	return store_send_batch(b, on_admin_revoked, v);
 }

@@ -95,13 +95,16 @@ on_issuers(void *arg, const struct store_result *r)
 	struct batch *b = NULL;
 
 	acme->tell_asked = 0;
+	acme->tell_full = false;
 	for (size_t i = 0; i < n; i++) {
 		struct str issuer = store_get_str(r, 0, i,
 		    REVOCATIONS_ISSUERS_ISSUER);
 		int64_t room = room_at(acme, issuer);
 
-		if (room <= 0)
+		if (room <= 0) {
+			acme->tell_full = true;
 			continue; /* the next pass has them */
+		}
 		if (b == NULL)
 			b = store_new_batch(acme->store, &acme->tell_pass,
 			    STR("revocations"));
@@ -145,9 +148,16 @@ on_due(void *arg, const struct store_result *r)
 	struct acme *acme = arg;
 	unsigned n = r->status == STORE_OK ? acme->tell_asked : 0;
 
-	for (unsigned st = 0; st < n; st++)
-		for (size_t i = 0; i < store_nrows(r, st); i++)
+	for (unsigned st = 0; st < n; st++) {
+		size_t rows = store_nrows(r, st);
+
+		for (size_t i = 0; i < rows; i++)
 			claim(acme, r, st, i);
+		if (rows > 0 &&
+		    room_at(acme,
+			store_get_str(r, st, 0, REVOCATIONS_DUE_ISSUER)) <= 0)
+			acme->tell_full = true;
+	}
 	end_pass(acme);
 	return STEP_DONE;
 }
@@ -262,10 +272,22 @@ on_told(void *arg, const struct issuer_result *r)
 }
 
 /* If it could not be recorded, it is due again when the claim runs out. */
+/* Many were revoked: the next of them, once these have been told. */
+static void
+go_on(struct acme *acme, struct str issuer)
+{
+	if (acme->tell_full && room_at(acme, issuer) == ACME_TELLING_MAX)
+		acme_tell_issuers(acme);
+}
+
 static enum step
 on_recorded(void *arg, const struct store_result *r)
 {
 	struct telling *t = arg;
+	struct acme *acme = t->acme;
+	bool moved = r->status == STORE_OK;
+	struct arena *a = arena_create();
+	struct str issuer = str_dup(a, t->issuer);
 
 	if (t->later && r->status == STORE_OK && store_nrows(r, 0) > 0 &&
 	    store_is_null(r, 0, 0, REVOCATION_LATER_TELL_AT)) {
@@ -276,6 +298,9 @@ on_recorded(void *arg, const struct store_result *r)
 		    LOG_INT("tries", t->tries));
 	}
 	end_telling(t);
+	if (moved)
+		go_on(acme, issuer);
+	arena_destroy(a);
 	return STEP_DONE;
 }
 

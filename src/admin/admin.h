@@ -50,13 +50,15 @@ struct admin_hooks {
 	bool (*reload)(void *arg, struct arena *, struct conf_errors *errors,
 	    struct buf *changes);
 	/*
-	 * Revoke a certificate by its id, for a reason that may be given
-	 * (pki/reason.h). fn is called later from the top of the loop, unless
-	 * t ends first: not there, revoked already, or what the store says.
-	 * The audit row names the actor; the issuer is told by itself.
+	 * Revoke certificates by their ids, all or none, for a reason that may
+	 * be given (pki/reason.h). fn is called later from the top of the
+	 * loop, unless t ends first: not there, revoked already, or what the
+	 * store says. The audit rows name the actor; the issuers are told by
+	 * themselves.
 	 */
-	enum step (*revoke)(void *arg, struct task *t, struct str certificate,
-	    int64_t reason, struct str actor, admin_done_fn *fn, void *fn_arg);
+	enum step (*revoke)(void *arg, struct task *t, const struct str *ids,
+	    size_t n, int64_t reason, struct str actor, admin_done_fn *fn,
+	    void *fn_arg);
 	/* The issuer of that name, or NULL. */
 	struct issuer *(*find_issuer)(void *arg, const char *name);
 	/* Begin the sweeps; false if they are under way here. */

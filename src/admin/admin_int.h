@@ -42,7 +42,7 @@ extern const struct admin_route admin_orders_route, admin_order_route;
 extern const struct admin_route admin_certs_route, admin_cert_route,
     admin_cert_revoke_route;
 extern const struct admin_route admin_certs_count_route, admin_certs_mark_route,
-    admin_certs_unmark_route;
+    admin_certs_unmark_route, admin_certs_revoke_route, admin_cert_export_route;
 extern const struct admin_route admin_issuers_route, admin_issuer_route,
     admin_issuer_test_route;
 extern const struct admin_route admin_limits_route, admin_limit_route,
@@ -95,6 +95,17 @@ const struct problem *cert_page_parse(struct admin_call *, struct cert_filter *,
     struct admin_page *);
 void cert_page_add(struct batch *, const struct cert_filter *,
     const struct admin_page *);
+
+/* What the path names, by id or serial: ADMIN_CERT's columns. */
+enum step cert_find(struct admin_call *, store_fn *);
+/* Exactly one was found, or a problem. */
+const struct problem *cert_check_found(struct admin_call *,
+    const struct store_result *);
+/* Could the path name one? */
+const struct problem *cert_check_key(struct admin_call *);
+
+/* "reason" of the body, a name or number; 0 if there is none. */
+const struct problem *cert_parse_reason(struct admin_call *, int64_t *);
 
 /* A serial as people write it: with colons, in either case. */
 struct str cert_plain_serial(struct arena *, struct str);

@@ -13,13 +13,8 @@ enum {
 	KEY_MAX = 128,
 };
 
-#define REASONS                                                                \
-	"one of: unspecified keyCompromise cACompromise affiliationChanged "   \
-	"superseded cessationOfOperation certificateHold privilegeWithdrawn, " \
-	"or its number"
-
-static enum step
-find(struct admin_call *c, store_fn *fn)
+enum step
+cert_find(struct admin_call *c, store_fn *fn)
 {
 	struct batch *b = store_new_batch(c->store, &c->req->task, STR(""));
 
@@ -30,9 +25,8 @@ find(struct admin_call *c, store_fn *fn)
 	return store_send_batch(b, fn, c);
 }
 
-/* Exactly one, or a problem. */
-static const struct problem *
-check_found(struct admin_call *c, const struct store_result *r)
+const struct problem *
+cert_check_found(struct admin_call *c, const struct store_result *r)
 {
 	if (r->status != STORE_OK)
 		return r->problem;
@@ -103,7 +97,7 @@ show_answer(void *arg, const struct store_result *r)
 	struct json_writer *w = json_writer_new(c->arena, ADMIN_REPLY_MAX);
 	const struct problem *pr;
 
-	if ((pr = check_found(c, r)) != NULL)
+	if ((pr = cert_check_found(c, r)) != NULL)
 		return admin_fail(c, pr);
 	json_open_object(w, NULL);
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -123,8 +117,8 @@ show_answer(void *arg, const struct store_result *r)
 	return admin_reply(c, 200, w);
 }
 
-static const struct problem *
-check_key(struct admin_call *c)
+const struct problem *
+cert_check_key(struct admin_call *c)
 {
 	struct str key = c->req->params[0];
 
@@ -136,9 +130,9 @@ check_key(struct admin_call *c)
 static enum step
 show_start(struct admin_call *c)
 {
-	const struct problem *pr = check_key(c);
+	const struct problem *pr = cert_check_key(c);
 
-	return pr != NULL ? admin_fail(c, pr) : find(c, show_answer);
+	return pr != NULL ? admin_fail(c, pr) : cert_find(c, show_answer);
 }
 
 const struct admin_route admin_cert_route = {
@@ -190,32 +184,13 @@ revoke_found(void *arg, const struct store_result *r)
 	struct revocation *rv = c->state;
 	const struct problem *pr;
 
-	if ((pr = check_found(c, r)) != NULL)
+	if ((pr = cert_check_found(c, r)) != NULL)
 		return admin_fail(c, pr);
 	rv->id = str_dup(c->arena, store_get_str(r, 0, 0, ADMIN_CERT_ID));
 	rv->serial = str_dup(c->arena,
 	    store_get_str(r, 0, 0, ADMIN_CERT_SERIAL));
-	return ad->hooks.revoke(ad->hooks.arg, &c->req->task, rv->id,
+	return ad->hooks.revoke(ad->hooks.arg, &c->req->task, &rv->id, 1,
 	    rv->reason, c->actor, revoked, c);
-}
-
-static const struct problem *
-parse_reason(struct admin_call *c, int64_t *out)
-{
-	const struct json *j = json_get(c->body, "reason");
-	struct str text;
-
-	*out = 0;
-	if (j == NULL)
-		return NULL;
-	text = j->type == JSON_STRING ?
-	    j->str :
-	    j->type == JSON_INT && j->num >= 0 ?
-	    str_printf(c->arena, "%lld", (long long)j->num) :
-	    STR("");
-	return pki_reason_find(text, out) ?
-	    NULL :
-	    admin_bad(c, "reason", text, REASONS);
 }
 
 static enum step
@@ -225,10 +200,10 @@ revoke_start(struct admin_call *c)
 	const struct problem *pr;
 
 	c->state = rv;
-	if ((pr = check_key(c)) != NULL ||
-	    (pr = parse_reason(c, &rv->reason)) != NULL)
+	if ((pr = cert_check_key(c)) != NULL ||
+	    (pr = cert_parse_reason(c, &rv->reason)) != NULL)
 		return admin_fail(c, pr);
-	return find(c, revoke_found);
+	return cert_find(c, revoke_found);
 }
 
 const struct admin_route admin_cert_revoke_route = {

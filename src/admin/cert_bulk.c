@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What is done to many certificates: they are counted, marked for renewal
- * (RFC 9773) or not marked any more.
+ * (RFC 9773), not marked any more, revoked.
  *
  *	POST /certificates/count?for=mark&FILTERS&cursor=...
  *	POST /certificates/mark?FILTERS&cursor=...
  *	POST /certificates/unmark?FILTERS&cursor=...
+ *	POST /certificates/revoke?FILTERS&cursor=...
  *
  * or, instead of filters, {"certificates": [ids and serials]} in the body.
  * Each request is one bounded step: it finds some that are fit for it and, in
@@ -17,6 +18,7 @@
 
 #include "base/when.h"
 #include "metrics/metrics.h"
+#include "pki/reason.h"
 
 enum {
 	STEP_ROWS = 100, /* changed by one request */
@@ -26,6 +28,11 @@ enum {
 	SAME_MAX = 4, /* certificates of one serial */
 	TRIES = 3,    /* if others change what was found */
 };
+
+#define REASONS                                                                \
+	"one of: unspecified keyCompromise cACompromise affiliationChanged "   \
+	"superseded cessationOfOperation certificateHold privilegeWithdrawn, " \
+	"or its number"
 
 #define OVER_MAX (30 * WHEN_DAY)
 
@@ -51,7 +58,8 @@ struct bulk {
 	struct admin_page page;
 	struct str *named; /* ids and serials; NULL: by the filter */
 	size_t nnamed;
-	int64_t over; /* usec: length of the window */
+	int64_t over;   /* of a mark, usec: length of the window */
+	int64_t reason; /* of a revocation */
 	struct bulk_row rows[STEP_ROWS];
 	size_t n;
 	struct str next;
@@ -319,9 +327,39 @@ unmark(struct admin_call *c, struct bulk *k)
 	return store_send_batch(b, on_changed, c);
 }
 
-static const struct bulk_op ops[] = {
-	{ "mark", "certificate.mark", "valid", 0, mark },
-	{ "unmark", "certificate.unmark", NULL, 1, unmark },
+/* ---- revoke */
+
+static enum step
+on_revoked(void *arg, const struct problem *pr)
+{
+	struct admin_call *c = arg;
+
+	/* between the look and the batch, another one or a sweep */
+	if (pr != NULL &&
+	    (pr->type == PROBLEM_ALREADY_REVOKED ||
+		pr->type == PROBLEM_NOT_FOUND))
+		return again(c, c->state);
+	return pr != NULL ? admin_fail(c, pr) : succeed(c, c->state);
+}
+
+static enum step
+revoke(struct admin_call *c, struct bulk *k)
+{
+	const struct admin_hooks *hooks = &c->admin->hooks;
+	struct str *ids = arena_array(c->arena, struct str, k->n);
+
+	for (size_t i = 0; i < k->n; i++)
+		ids[i] = k->rows[i].id;
+	return hooks->revoke(hooks->arg, &c->req->task, ids, k->n, k->reason,
+	    c->actor, on_revoked, c);
+}
+
+enum { OP_MARK, OP_UNMARK, OP_REVOKE, OPS };
+
+static const struct bulk_op ops[OPS] = {
+	[OP_MARK] = { "mark", "certificate.mark", "valid", 0, mark },
+	[OP_UNMARK] = { "unmark", "certificate.unmark", NULL, 1, unmark },
+	[OP_REVOKE] = { "revoke", "certificate.revoke", "valid", -1, revoke },
 };
 
 /* ---- what was asked */
@@ -366,6 +404,25 @@ parse_over(struct admin_call *c, struct bulk *k)
 	return problem_new(c->arena, PROBLEM_BAD_PARAMETER,
 	    "over_seconds must be a number from 0 to %lld",
 	    (long long)(OVER_MAX / WHEN_SECOND));
+}
+
+const struct problem *
+cert_parse_reason(struct admin_call *c, int64_t *out)
+{
+	const struct json *j = json_get(c->body, "reason");
+	struct str text;
+
+	*out = 0;
+	if (j == NULL)
+		return NULL;
+	text = j->type == JSON_STRING ?
+	    j->str :
+	    j->type == JSON_INT && j->num >= 0 ?
+	    str_printf(c->arena, "%lld", (long long)j->num) :
+	    STR("");
+	return pki_reason_find(text, out) ?
+	    NULL :
+	    admin_bad(c, "reason", text, REASONS);
 }
 
 /* Either those that are named, or those that fit a filter, or all. */
@@ -417,12 +474,12 @@ begin(struct admin_call *c, struct bulk *k)
 	c->state = k;
 	if ((pr = parse_which(c, k)) != NULL ||
 	    (pr = parse_over(c, k)) != NULL ||
+	    (pr = cert_parse_reason(c, &k->reason)) != NULL ||
 	    (pr = fit_filter(c, k)) != NULL ||
 	    (pr = cert_page_parse(c, &k->filter, &k->page)) != NULL)
 		return admin_fail(c, pr);
 	k->page.limit = k->only_count ? 1 : STEP_ROWS;
-	if (!k->only_count)
-		k->page.scan = STEP_SCAN;
+	k->page.scan = k->only_count ? ADMIN_SCAN_MAX : STEP_SCAN;
 	return find(c);
 }
 
@@ -431,7 +488,7 @@ mark_start(struct admin_call *c)
 {
 	struct bulk *k = arena_new(c->arena, struct bulk);
 
-	k->op = &ops[0];
+	k->op = &ops[OP_MARK];
 	return begin(c, k);
 }
 
@@ -440,7 +497,16 @@ unmark_start(struct admin_call *c)
 {
 	struct bulk *k = arena_new(c->arena, struct bulk);
 
-	k->op = &ops[1];
+	k->op = &ops[OP_UNMARK];
+	return begin(c, k);
+}
+
+static enum step
+revoke_start(struct admin_call *c)
+{
+	struct bulk *k = arena_new(c->arena, struct bulk);
+
+	k->op = &ops[OP_REVOKE];
 	return begin(c, k);
 }
 
@@ -451,12 +517,12 @@ count_start(struct admin_call *c)
 	struct str what = admin_param(c, "for");
 
 	k->only_count = true;
-	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
+	for (size_t i = 0; i < OPS; i++)
 		if (str_is(what, ops[i].name))
 			k->op = &ops[i];
 	if (k->op == NULL)
 		return admin_fail(c,
-		    admin_bad(c, "for", what, "mark or unmark"));
+		    admin_bad(c, "for", what, "mark, unmark or revoke"));
 	return begin(c, k);
 }
 
@@ -490,4 +556,15 @@ const struct admin_route admin_certs_unmark_route = {
 	.scope = ADMIN_OPERATE,
 	.params = "cursor all " CERT_FILTERS,
 	.start = unmark_start,
+};
+
+const struct admin_route admin_certs_revoke_route = {
+	.http = { .methods = REQ_POST,
+	    .path = "/certificates/revoke",
+	    .name = "admin-certs-revoke",
+	    .body_max = ADMIN_BODY_MAX,
+	    .start = admin_start },
+	.scope = ADMIN_ADMIN,
+	.params = "cursor all " CERT_FILTERS,
+	.start = revoke_start,
 };

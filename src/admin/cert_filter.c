@@ -249,16 +249,26 @@ choose(const struct cert_filter *f)
 	return f->issuer.p != NULL ? WAY_ISSUER : WAY_ALL;
 }
 
-/* Was more asked than the index knows? */
-static bool
-is_filtered(const struct cert_filter *f)
+/* How much was asked that the index does not know? */
+static unsigned
+count_filters(const struct cert_filter *f)
 {
 	unsigned n = (f->serial.p != NULL) + (f->key.p != NULL) +
 	    (f->account.p != NULL) + f->window + (f->profile.p != NULL) +
 	    (f->issuer.p != NULL) + (f->status.p != NULL) + (f->marked >= 0);
 
-	/* by name: a certificate that has several comes once */
-	return n > (f->way != WAY_ALL) || f->way == WAY_NAME;
+	return f->way == WAY_NAME || f->way == WAY_ALL ? n : n - 1;
+}
+
+/* Of those with several of the names one place is passed over: look on. */
+static unsigned
+choose_scan(const struct cert_filter *f, const struct admin_page *page)
+{
+	unsigned some = 4 * (page->limit + 1);
+
+	if (count_filters(f) > 0 || f->way != WAY_NAME)
+		return ADMIN_SCAN_MAX;
+	return some < ADMIN_SCAN_MAX ? some : ADMIN_SCAN_MAX;
 }
 
 const struct problem *
@@ -271,9 +281,11 @@ cert_page_parse(struct admin_call *c, struct cert_filter *f,
 
 	f->way = choose(f);
 	way = &ways[f->way];
-	if ((pr = admin_parse_page(c, way->list, way->order, page)) != NULL ||
-	    f->way != WAY_NAME)
+	if ((pr = admin_parse_page(c, way->list, way->order, page)) != NULL)
 		return pr;
+	page->scan = choose_scan(f, page);
+	if (f->way != WAY_NAME)
+		return NULL;
 	rest = page->id;
 	if (page->id.n == 0)
 		page->id = str_join(c->arena, f->first, STR(" "));
@@ -329,6 +341,8 @@ cert_page_add(struct batch *b, const struct cert_filter *f,
 	else
 		store_null(b);
 	store_int(b, page->limit + 1);
-	store_int(b, is_filtered(f) ? page->scan : page->limit + 1);
+	store_int(b,
+	    count_filters(f) > 0 || f->way == WAY_NAME ? page->scan :
+							 page->limit + 1);
 	put_place(b, f, page);
 }

@@ -91,14 +91,29 @@ const struct command cert_show_command = {
 
 /* ---- revoke */
 
+static void
+write_reason(struct ctl *ctl, struct json_writer *w)
+{
+	const char *reason = ctl_option(ctl, "reason");
+
+	if (reason != NULL)
+		json_str(w, "reason", str_from(reason));
+}
+
 static enum ctl_exit
 run_revoke(struct ctl *ctl, int argc, char **argv)
 {
+	static const struct bulk_kind kind = {
+		.name = "revoke",
+		.done = "revoked",
+		.write_more = write_reason,
+	};
 	const char *reason = ctl_option(ctl, "reason");
 	const struct json *j;
 	enum ctl_exit code;
 
-	(void)argc;
+	if (argc != 1 || ctl->ngiven > (reason != NULL))
+		return ctl_bulk_command(ctl, &kind, argc, argv);
 	code = ctl_ask(ctl, "POST",
 	    ctl_path(ctl, "/api/v1/certificates/", argv[0], "/revoke"),
 	    reason != NULL ? ctl_body(ctl, "reason", reason) : STR(""), 0, &j);
@@ -113,6 +128,7 @@ run_revoke(struct ctl *ctl, int argc, char **argv)
 }
 
 static const struct command_option revoke_options[] = {
+	COMMAND_WHICH_OPTIONS,
 	{ "reason", "REASON",
 	    "keyCompromise, superseded, ... (unspecified unless said)" },
 	{ .name = NULL },
@@ -120,10 +136,9 @@ static const struct command_option revoke_options[] = {
 
 const struct command cert_revoke_command = {
 	.words = "cert revoke",
-	.args = "CERTIFICATE",
-	.summary = "revoke one certificate, by its id or serial",
+	.args = "[CERTIFICATE...]",
+	.summary = "revoke certificates",
 	.options = revoke_options,
-	.min_args = 1,
-	.max_args = 1,
+	.max_args = CTL_NAMED_MAX,
 	.run = run_revoke,
 };

@@ -92,7 +92,8 @@ extern const struct command eab_add_command, eab_list_command, eab_show_command,
 extern const struct command order_list_command, order_show_command;
 extern const struct command audit_search_command, audit_tail_command;
 extern const struct command cert_list_command, cert_show_command,
-    cert_revoke_command, cert_mark_command, cert_unmark_command;
+    cert_revoke_command, cert_mark_command, cert_unmark_command,
+    cert_search_command, cert_export_command;
 extern const struct command issuer_list_command, issuer_show_command,
     issuer_test_command;
 extern const struct command loop_list_command, loop_show_command,

@@ -130,6 +130,7 @@ fleet_set_limits(struct daemon *d, const struct conf *c)
 	    &l->challenge_response_per_challenge);
 	set_limit(d, LIMIT_FAILED_VALIDATION, &l->failed_validation_per_name);
 	set_limit(d, LIMIT_OCSP, &l->ocsp_per_address);
+	set_limit(d, LIMIT_EXPORT, &l->export_per_actor);
 	set_limit(d, LIMIT_ADMIN_LOGIN_FAILURE, &l->admin_login_failure);
 }
 

@@ -94,12 +94,12 @@ hook_write_status(void *arg, struct json_writer *w)
 }
 
 static enum step
-hook_revoke(void *arg, struct task *t, struct str certificate, int64_t reason,
-    struct str actor, admin_done_fn *fn, void *fn_arg)
+hook_revoke(void *arg, struct task *t, const struct str *ids, size_t n,
+    int64_t reason, struct str actor, admin_done_fn *fn, void *fn_arg)
 {
 	struct daemon *d = arg;
 
-	return acme_revoke(d->acme, t, certificate, reason, actor, fn, fn_arg);
+	return acme_revoke(d->acme, t, ids, n, reason, actor, fn, fn_arg);
 }
 
 static bool

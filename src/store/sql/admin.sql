@@ -117,9 +117,9 @@ FROM audit WHERE order_id = $1 ORDER BY at LIMIT $2;
 -- By id or serial. Two issuers may have made one serial.
 -- name: admin_cert
 -- args: id text, serial text, count int
--- cols: id, order_id, account, loop, profile, issuer, serial, not_before, not_after, der, spki_hash, names, status, revoked_at, reason, issuer_told, renew_start, renew_end, created
+-- cols: id, order_id, account, loop, profile, issuer, serial, not_before, not_after, der, chain, spki_hash, names, status, revoked_at, reason, issuer_told, renew_start, renew_end, created
 SELECT id, order_id, account, loop, profile, issuer, serial, not_before,
-    not_after, der, spki_hash, names, CASE WHEN status = 'valid'
+    not_after, der, chain, spki_hash, names, CASE WHEN status = 'valid'
         AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
     revoked_at, reason, issuer_told, renew_start, renew_end, created
 FROM certificates WHERE id = $1 OR serial = $2 LIMIT $3;

@@ -210,7 +210,8 @@ ORDER BY x.not_after, x.id LIMIT $9;
 
 -- Those with a name from `first` on and before `behind`: by name, and those of
 -- one name the oldest first. One with several such names comes with the first
--- of them.
+-- of them. LEFT JOIN and COALESCE keep both engines at looking up each row by
+-- itself: they would read whole tables into a hash or a Bloom filter.
 -- name: certs_named
 -- args: status text, profile text, issuer text, account text, key text, begin time, end time, marked int, count int, scan int, name text, id text, first text, behind text
 -- cols: stop_key, stop_id, stop_n, k, place, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id, loop, marked, found
@@ -230,11 +231,12 @@ FROM stop LEFT JOIN (SELECT scan.name, id, account, profile, issuer, serial,
             AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
         order_id, loop,
         CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
-    FROM scan JOIN certificates ON id = scan.certificate
-    WHERE NOT EXISTS (SELECT 1 FROM certificate_names other
+    FROM scan LEFT JOIN certificates ON id = scan.certificate
+    WHERE COALESCE((SELECT 1 FROM certificate_names other
         WHERE other.certificate = scan.certificate
-        AND other.name >= $13 AND other.name < scan.name)) x
-    ON ($1 IS NULL OR x.status = $1)
+        AND other.name >= $13 AND other.name < scan.name LIMIT 1), 0) = 0) x
+    ON x.id IS NOT NULL
+    AND ($1 IS NULL OR x.status = $1)
     AND ($2 IS NULL OR x.profile = $2)
     AND ($3 IS NULL OR x.issuer = $3)
     AND ($4 IS NULL OR x.account = $4)
