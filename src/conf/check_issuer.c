@@ -24,11 +24,11 @@ static const int local_only[] = { CONF_AT_ISSUER_certificate,
 
 static const int vault_only[] = { CONF_AT_ISSUER_address, CONF_AT_ISSUER_mount,
 	CONF_AT_ISSUER_role, CONF_AT_ISSUER_namespace, CONF_AT_ISSUER_ca_file,
-	CONF_AT_ISSUER_token_file, CONF_AT_ISSUER_role_id,
-	CONF_AT_ISSUER_secret_id_file, CONF_AT_ISSUER_auth_mount,
-	CONF_AT_ISSUER_ttl, CONF_AT_ISSUER_timeout, CONF_AT_ISSUER_max_requests,
-	CONF_AT_ISSUER_max_queued, CONF_AT_ISSUER_breaker_failures,
-	CONF_AT_ISSUER_breaker_wait };
+	CONF_AT_ISSUER_token_file, CONF_AT_ISSUER_token_env,
+	CONF_AT_ISSUER_role_id, CONF_AT_ISSUER_secret_id_file,
+	CONF_AT_ISSUER_auth_mount, CONF_AT_ISSUER_ttl, CONF_AT_ISSUER_timeout,
+	CONF_AT_ISSUER_max_requests, CONF_AT_ISSUER_max_queued,
+	CONF_AT_ISSUER_breaker_failures, CONF_AT_ISSUER_breaker_wait };
 
 static void
 refuse_others(struct conf_loader *l, const struct conf_issuer *s,
@@ -129,16 +129,34 @@ check_path(struct conf_loader *l, const struct conf_issuer *s, int option,
 		    slashes ? "/ (inside)" : "");
 }
 
+/* Of the environment, as everybody writes them. */
+static bool
+is_variable(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!(s.p[i] >= 'A' && s.p[i] <= 'Z') && s.p[i] != '_' &&
+		    !(s.p[i] >= '0' && s.p[i] <= '9' && i > 0))
+			return false;
+	return true;
+}
+
 static void
 check_vault(struct conf_loader *l, struct conf_issuer *s)
 {
 	refuse_others(l, s, local_only,
 	    sizeof(local_only) / sizeof(local_only[0]), "local", "vault");
 	if (s->address.text.p == NULL || s->role.n == 0 ||
-	    (s->token_file.n == 0) == (s->role_id.n == 0))
+	    (s->token_file.n > 0) + (s->token_env.n > 0) + (s->role_id.n > 0) !=
+		1)
 		conf_error(l, s->at.line,
-		    "issuer %s: type = vault needs address, role and either "
-		    "token_file or role_id with secret_id_file",
+		    "issuer %s: type = vault needs address, role and one of "
+		    "token_file, token_env, or role_id with secret_id_file",
+		    s->at.name.p);
+	/* who took it for the place of the token reads no token here */
+	if (!is_variable(s->token_env))
+		conf_error(l, conf_line_of(&s->at, CONF_AT_ISSUER_token_env),
+		    "issuer %s: token_env is the name of a variable, such as "
+		    "VAULT_TOKEN: capital letters, digits and _",
 		    s->at.name.p);
 	if ((s->role_id.n > 0) != (s->secret_id_file.n > 0))
 		conf_error(l, s->at.line,

@@ -85,6 +85,7 @@ vault_options(const struct daemon *d, const struct conf_issuer *ci)
 		.namespace = ci->namespace.n > 0 ? ci->namespace.p : NULL,
 		.ca_file = ci->ca_file.n > 0 ? ci->ca_file.p : NULL,
 		.token_file = ci->token_file.n > 0 ? ci->token_file.p : NULL,
+		.token_env = ci->token_env.n > 0 ? ci->token_env.p : NULL,
 		.role_id = ci->role_id.n > 0 ? ci->role_id.p : NULL,
 		.secret_id_file = ci->secret_id_file.p,
 		.auth_mount = ci->auth_mount.p,

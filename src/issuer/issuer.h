@@ -241,6 +241,7 @@ struct issuer_vault_options {
 	const char *ca_file;    /* who Vault's certificate is from; NULL: any */
 				/* CA that the system trusts */
 	const char *token_file; /* only its owner may read it */
+	const char *token_env;  /* instead: a variable of the environment */
 	/* instead of a token, AppRole: a role, and a file with its secret */
 	const char *role_id, *secret_id_file;
 	const char *auth_mount; /* of AppRole; NULL: "approle" */

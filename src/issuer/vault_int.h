@@ -95,6 +95,8 @@ struct vault_token_options {
 	struct loop *loop;
 	const struct vault_client *client;
 	const char *file; /* of the token, or of the secret id */
+	/* instead: a variable of the environment, which is read once */
+	const char *variable;
 	const struct vault_approle *approle; /* NULL: none; outlives it */
 	int64_t second, timeout;
 };
@@ -140,8 +142,9 @@ void vault_token_forget(struct vault_waiter *);
 /* What is wrong with it, or NULL. */
 const char *vault_token_trouble(const struct vault_token *, struct arena *);
 
-/* The file that it is read from. */
-const char *vault_token_path(const struct vault_token *);
+/* Are both read from the same file, or variable? */
+bool vault_token_is_same(const struct vault_token *,
+    const struct vault_token *);
 
 /* Seconds until a token with this TTL is renewed: half of it, 5 at least. */
 int64_t vault_renew_after(int64_t ttl);

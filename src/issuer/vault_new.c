@@ -96,7 +96,9 @@ set_options(struct vault *v, const struct issuer_vault_options *o)
 		       "and -_. (the mount / too)";
 	if (o->role_id != NULL && (why = set_approle(v, o, &token)) != NULL)
 		return why;
-	if (token.file == NULL || token.file[0] == '\0')
+	if (o->token_env != NULL)
+		token.variable = str_dup(a, str_from(o->token_env)).p;
+	else if (token.file == NULL || token.file[0] == '\0')
 		return "a Vault issuer needs a token file";
 	if ((why = set_client(v, o)) != NULL)
 		return why;
@@ -145,8 +147,7 @@ issuer_vault_is_same(const struct issuer *one, const struct issuer *other)
 	    str_eq(a->mount, b->mount) && str_eq(a->role, b->role) &&
 	    str_eq(a->approle.role_id, b->approle.role_id) &&
 	    str_eq(a->approle.login, b->approle.login) &&
-	    strcmp(vault_token_path(a->token), vault_token_path(b->token)) ==
-	    0 &&
-	    a->ttl == b->ttl && a->backdate == b->backdate &&
-	    a->timeout == b->timeout && same_bounds(&a->bounds, &b->bounds);
+	    vault_token_is_same(a->token, b->token) && a->ttl == b->ttl &&
+	    a->backdate == b->backdate && a->timeout == b->timeout &&
+	    same_bounds(&a->bounds, &b->bounds);
 }

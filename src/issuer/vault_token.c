@@ -12,7 +12,8 @@
  *	RENEWING	renew-self is under way
  *	SETTLED		it never expires, or cannot be renewed
  *
- * Beside it the file is watched: a new token starts its life from the top.
+ * Beside it the file is watched: a new token starts its life from the top. A
+ * token from the environment stays what it is.
  *
  * With AppRole the file holds the secret id, and tokens come from logins: at
  * the start, when the file has changed, when a token cannot be renewed any
@@ -53,6 +54,7 @@ struct vault_token {
 	int64_t second, timeout;
 	const struct vault_approle *approle; /* NULL: the file has the token */
 	struct vault_file file;
+	const char *variable;       /* NULL: there is a file */
 	char text[VAULT_TOKEN_MAX]; /* wiped */
 	size_t n;
 	bool unread;         /* the file could not be read; try again */
@@ -88,6 +90,13 @@ vault_retry_after(int64_t left)
 	if (wait < RETRY_MIN)
 		return RETRY_MIN;
 	return wait < RETRY_MAX ? wait : RETRY_MAX;
+}
+
+/* Where it comes from, for whoever is to put another there. */
+static const char *
+source_of(const struct vault_token *t)
+{
+	return t->variable != NULL ? t->variable : t->file.path;
 }
 
 /* ---- what becomes of it */
@@ -147,8 +156,8 @@ take_ttl(struct vault_token *t, int64_t ttl, bool renewable)
 	} else if (!renewable) {
 		metrics_child_add(t->not_renewable, 1);
 		log_warn("the vault token cannot be renewed; put a new one "
-			 "into its file before it expires",
-		    LOG_TEXT("issuer", t->name), LOG_TEXT("file", t->file.path),
+			 "into its place before it expires",
+		    LOG_TEXT("issuer", t->name), LOG_TEXT("from", source_of(t)),
 		    LOG_INT("ttl_s", ttl));
 		settle(t);
 	} else {
@@ -189,9 +198,9 @@ retry_renewal(struct vault_token *t, unsigned retry_after)
 			return;
 		}
 		log_error("the vault token has expired; put a new one into "
-			  "its file",
+			  "its place",
 		    LOG_TEXT("issuer", t->name),
-		    LOG_TEXT("file", t->file.path));
+		    LOG_TEXT("from", source_of(t)));
 		t->expires = 0;
 		retry_lookup(t);
 		return;
@@ -350,8 +359,9 @@ take_renewal(struct vault_token *t, int64_t ttl, bool renewable)
 	}
 	if (renewable && ttl > 0 && ttl <= had + 1)
 		log_warn("the vault token could not be extended; if it is "
-			 "near its maximum TTL, put a new one into its file",
-		    LOG_TEXT("issuer", t->name), LOG_TEXT("file", t->file.path),
+			 "near its maximum TTL, put a new one into its "
+			 "place",
+		    LOG_TEXT("issuer", t->name), LOG_TEXT("from", source_of(t)),
 		    LOG_INT("ttl_s", ttl));
 	take_ttl(t, ttl, renewable);
 }
@@ -513,14 +523,17 @@ load(struct vault_token *t, bool changed)
 static void
 look_at_file(struct vault_token *t)
 {
-	bool changed = vault_file_changed(&t->file);
+	bool changed;
 
+	if (t->variable != NULL)
+		return;
+	changed = vault_file_changed(&t->file);
 	if (t->approle != NULL) {
 		if (!changed || t->life == STOPPED)
 			return;
 		log_info("the vault secret id has changed",
 		    LOG_TEXT("issuer", t->name),
-		    LOG_TEXT("file", t->file.path));
+		    LOG_TEXT("from", source_of(t)));
 		t->lookup_retry = LOOKUP_RETRY_MIN;
 		login(t);
 		return;
@@ -528,7 +541,7 @@ look_at_file(struct vault_token *t)
 	if ((!changed && !t->unread) || !load(t, changed))
 		return;
 	log_info("took over a new vault token", LOG_TEXT("issuer", t->name),
-	    LOG_TEXT("file", t->file.path));
+	    LOG_TEXT("from", source_of(t)));
 	if (t->life == STOPPED)
 		return;
 	t->expires = 0;
@@ -552,10 +565,11 @@ vault_token_get(struct vault_token *t)
 	return t->n > 0 ? str_make(t->text, t->n) : STR_NONE;
 }
 
-const char *
-vault_token_path(const struct vault_token *t)
+bool
+vault_token_is_same(const struct vault_token *a, const struct vault_token *b)
 {
-	return t->file.path;
+	return (a->variable == NULL) == (b->variable == NULL) &&
+	    strcmp(source_of(a), source_of(b)) == 0;
 }
 
 /* ---- start and stop */
@@ -568,7 +582,8 @@ vault_token_start(struct vault_token *t)
 	t->life = WAITING;
 	t->lookup_retry = LOOKUP_RETRY_MIN;
 	t->expires = 0;
-	timer_start(&t->watch, WATCH * t->second);
+	if (t->variable == NULL)
+		timer_start(&t->watch, WATCH * t->second);
 	if (t->approle != NULL)
 		login(t);
 	else if (t->n > 0)
@@ -576,7 +591,7 @@ vault_token_start(struct vault_token *t)
 	else
 		log_warn("waiting for a vault token",
 		    LOG_TEXT("issuer", t->name),
-		    LOG_TEXT("file", t->file.path));
+		    LOG_TEXT("from", source_of(t)));
 }
 
 void
@@ -589,6 +604,28 @@ vault_token_stop(struct vault_token *t)
 	t->doubted = false;
 }
 
+/* It stays in the environment, for the next reload or program. */
+static const char *
+load_variable(struct vault_token *t, struct arena *a)
+{
+	struct str token = str_from(getenv(t->variable));
+
+	if (token.n == 0)
+		return str_printf(a,
+		    "the environment has no variable %s with a token",
+		    t->variable)
+		    .p;
+	if (!vault_is_token(token))
+		return str_printf(a,
+		    "the variable %s of the environment does not hold a "
+		    "token, printable characters without spaces",
+		    t->variable)
+		    .p;
+	memcpy(t->text, token.p, token.n);
+	t->n = token.n;
+	return NULL;
+}
+
 /* A file that is not there yet will come; one that is bad is an error. */
 static const char *
 load_first(struct vault_token *t, struct arena *a)
@@ -597,6 +634,8 @@ load_first(struct vault_token *t, struct arena *a)
 	const char *why;
 	size_t n;
 
+	if (t->variable != NULL)
+		return load_variable(t, a);
 	if (!vault_file_changed(&t->file) && !t->file.seen)
 		return NULL;
 	if (t->approle != NULL) {
@@ -622,6 +661,7 @@ vault_token_new(const struct vault_token_options *o, struct arena *a,
 	t->timeout = o->timeout;
 	t->approle = o->approle;
 	t->file.path = o->file;
+	t->variable = o->variable;
 	LIST_INIT(&t->waiters);
 	task_init(&t->task);
 	timer_init(&t->next, o->loop, renew, t);

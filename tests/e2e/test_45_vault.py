@@ -836,6 +836,53 @@ def test_a_token_that_others_can_read_stops_the_start(world):
     assert "chmod 600" in w.server.log()
 
 
+def test_the_token_may_come_from_the_environment(world, engine):
+    """And is told to nobody. A reload can go over to a file, and back."""
+    w = world(engine, ttl=10, token_env="OUR_TOKEN",
+              environment={"OUR_TOKEN": "s.token"}).start()
+    w.client.obtain(fresh(), key=KEY)
+    wait_for(lambda: renewals(w.server)[0] >= 1, 20, "a renewal")
+    w.peer.add_token("s.other", 3600)
+    w.write_token("s.other")
+    for name, token in ((None, "s.other"), ("OUR_TOKEN", "s.token")):
+        w.token_env = name
+        w.rewrite()
+        assert w.server.ctl("reload").returncode == 0
+        w.client.obtain(fresh(), key=KEY)
+        assert w.signs()[-1]["token"] == token
+    # when it dies, what is wrong is said without it
+    w.peer.command({"forget": "s.token"})
+    order, csr = w.order()
+    assert w.finalize(order, csr).status == 503
+    w.server.wait_log("vault token renewal failed")
+    shown = w.server.ctl("config", "show").stdout
+    assert "token_env = " in shown and "OUR_TOKEN" in shown
+    told = [w.server.log(), shown, w.server.ctl("issuer", "show",
+                                                "vault").stdout,
+            w.server.status("/readyz").body.decode(),
+            w.server.status("/metrics").body.decode()]
+    assert not any("s.token" in t or "s.other" in t for t in told)
+
+
+@pytest.mark.parametrize("value", [None, "", "s.to ken", "s.tok\nen",
+                                   "s.t" + "o" * 5000])
+def test_a_variable_without_a_token_stops_the_start(world, value):
+    w = world(token_env="OUR_TOKEN",
+              environment={} if value is None else {"OUR_TOKEN": value})
+    w.server.spawn()
+    assert w.server.wait_end() == 3
+    assert "OUR_TOKEN" in w.server.log()
+    assert "s.t" not in w.server.log()
+
+
+def test_a_token_in_place_of_a_variables_name_is_not_shown(world):
+    w = world(token_env="hvs.abcdef")
+    done = w.server.run("-c", w.server.file, "-t")
+    assert done.returncode != 0
+    assert "token_env" in done.stdout and "VAULT_TOKEN" in done.stdout
+    assert "abcdef" not in done.stdout
+
+
 # ---- AppRole
 
 def test_a_dead_token_is_not_noticed_with_approle(world, engine):

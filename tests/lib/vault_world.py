@@ -34,7 +34,8 @@ class World:
     """A peer, and a certloopd whose profile `default` is signed by it."""
 
     def __init__(self, new_server, folder, engine="sqlite", tls=False,
-                 top=QUICK, options="", ttl=3600, approle=None, **more):
+                 top=QUICK, options="", ttl=3600, approle=None, token_env=None,
+                 **more):
         self.peer = vault_peer.VaultPeer(tls=tls).start()
         self.peer.add_token("s.token", ttl)
         self.folder = folder
@@ -45,7 +46,7 @@ class World:
         self.root = folder / "vault-root.pem"
         self.root.write_text(vault_peer.pem(self.peer.authority.root))
         self.options = options
-        self.approle = approle
+        self.approle, self.token_env = approle, token_env
         if approle is not None:
             self.peer.command({"approle": {
                 "role_id": "r", "secret_id": "s.token", **approle}})
@@ -57,6 +58,8 @@ class World:
         peer = peer or self.peer
         ca = f'ca_file = "{self.ca_file}"' if "https" in peer.address else ""
         secret = f'token_file = "{self.token_file}"'
+        if self.token_env is not None:
+            secret = f"token_env = {self.token_env}"
         if self.approle is not None:
             secret = f'role_id = r\n  secret_id_file = "{self.token_file}"'
         return f"""

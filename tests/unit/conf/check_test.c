@@ -167,10 +167,16 @@ wants_a_vault_issuer_to_be_whole(void **state)
 	    ACME "issuer l { }\nissuer v { type = vault }\n"
 		 "profile p { issuer = l }",
 	    "error: f:3: issuer v: type = vault needs address, role and "
-	    "either token_file or role_id with secret_id_file\n");
+	    "one of token_file, token_env, or role_id with "
+	    "secret_id_file\n");
 	try_bad(t, VAULT "role_id = r secret_id_file = \"/s\"" USES_V,
 	    "error: f:3: issuer v: type = vault needs address, role and "
-	    "either token_file or role_id with secret_id_file\n");
+	    "one of token_file, token_env, or role_id with "
+	    "secret_id_file\n");
+	try_bad(t, VAULT "token_env = VAULT_TOKEN" USES_V,
+	    "error: f:3: issuer v: type = vault needs address, role and "
+	    "one of token_file, token_env, or role_id with "
+	    "secret_id_file\n");
 	try_bad(t, VAULT "secret_id_file = \"/s\"" USES_V,
 	    "error: f:3: issuer v: role_id and secret_id_file need each "
 	    "other\n");
