@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
-/* Where the server is. Names are resolved before the loop runs. */
+/*
+ * Where the server is. Names are resolved before the loop runs, and again by
+ * a child (loop/lookup.h) when nothing answers where they were.
+ */
 #include "redis/redis_int.h"
 
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/un.h>
 
 enum {
@@ -14,6 +14,7 @@ enum {
 	PORT_SENTINEL = 26379,
 	PORT_MAX = 65535,
 	NAME_MAX_LEN = 253,
+	ADDRS_MAX = 4, /* of a name, that are tried */
 };
 
 void
@@ -24,6 +25,8 @@ endpoint_text(const struct redis_endpoint *e, char *out, size_t size)
 
 	if (e->path.p != NULL) {
 		snprintf(out, size, "unix:" STR_FMT, STR_ARG(e->path));
+	} else if (e->addr.len == 0) {
+		snprintf(out, size, "%s:%u", e->name, e->port);
 	} else {
 		host = addr_text(a, e->addr);
 		snprintf(out, size, e->addr.len == 16 ? "[%.*s]:%u" : "%.*s:%u",
@@ -80,37 +83,20 @@ split_host(struct str text, struct str *host, struct str *port)
 	return true;
 }
 
-static bool
-resolve(struct arena *a, const char *name, unsigned port,
-    struct redis_endpoint *out, size_t *n, const char **why)
+static void
+resolve(struct redis_endpoint *out, size_t *n)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-		.ai_flags = AI_ADDRCONFIG },
-			*list, *i;
-	int error = getaddrinfo(name, NULL, &hints, &list);
+	struct redis_endpoint e = *out;
+	struct addr v[ADDRS_MAX];
+	const char *why;
 
-	if (error != 0) {
-		*why = str_printf(a, "cannot resolve \"%s\": %s", name,
-		    gai_strerror(error))
-			   .p;
-		return false;
+	*n = lookup_now(e.name, v, ADDRS_MAX, &why);
+	for (size_t i = 0; i < *n; i++) {
+		out[i] = e;
+		out[i].addr = v[i];
 	}
-	for (i = list; i != NULL && *n < REDIS_ENDPOINTS_MAX; i = i->ai_next) {
-		struct sockaddr_in *in = (struct sockaddr_in *)i->ai_addr;
-		struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)i->ai_addr;
-
-		out[*n] = (struct redis_endpoint){ .port = port };
-		if (i->ai_family == AF_INET)
-			out[*n].addr = addr_from_bytes(&in->sin_addr, 4);
-		else if (i->ai_family == AF_INET6)
-			out[*n].addr = addr_from_bytes(&in6->sin6_addr, 16);
-		if (out[*n].addr.len != 0)
-			++*n;
-	}
-	freeaddrinfo(list);
 	if (*n == 0)
-		*why = str_printf(a, "\"%s\" has no address", name).p;
-	return *n > 0;
+		*n = 1;
 }
 
 static bool
@@ -143,7 +129,9 @@ parse(struct arena *a, struct str text, uint64_t port,
 		*n = 1;
 		return true;
 	}
-	return resolve(a, str_cstr(a, host), (unsigned)port, v, n, why);
+	v[0].name = str_cstr(a, host);
+	resolve(v, n);
+	return true;
 }
 
 bool
@@ -158,4 +146,56 @@ redis_parse_sentinel(struct arena *a, struct str text,
     struct redis_endpoint **out, size_t *n, const char **why)
 {
 	return parse(a, text, PORT_SENTINEL, out, n, why);
+}
+
+/* ---- again */
+
+void
+endpoints_add(struct redis *r, const struct redis_endpoint *e, struct addr addr)
+{
+	if (r->nendpoints == REDIS_ENDPOINTS_MAX)
+		return;
+	r->endpoints[r->nendpoints] = *e;
+	r->endpoints[r->nendpoints++].addr = addr;
+}
+
+static bool
+is_same_place(const struct redis_endpoint *a, const struct redis_endpoint *b)
+{
+	return a->name == b->name && a->port == b->port;
+}
+
+/* What was found of the place's name; how many. */
+static unsigned
+add_found(struct redis *r, const struct redis_endpoint *place,
+    const struct lookup_found *found, size_t n)
+{
+	unsigned added = 0;
+
+	for (size_t i = 0; i < n && added < ADDRS_MAX; i++)
+		if (r->names[found[i].name] == place->name) {
+			endpoints_add(r, place, found[i].addr);
+			added++;
+		}
+	return added;
+}
+
+void
+endpoints_move(struct redis *r, const struct lookup_found *found, size_t n)
+{
+	struct redis_endpoint old[REDIS_ENDPOINTS_MAX];
+	size_t nold = r->nendpoints;
+
+	if (n == 0)
+		return;
+	memcpy(old, r->endpoints, sizeof(old));
+	r->nendpoints = 0;
+	for (size_t i = 0; i < nold; i++) {
+		if (old[i].name == NULL)
+			endpoints_add(r, &old[i], old[i].addr);
+		else if ((i == 0 || !is_same_place(&old[i - 1], &old[i])) &&
+		    add_found(r, &old[i], found, n) == 0)
+			endpoints_add(r, &old[i], (struct addr){ .len = 0 });
+	}
+	r->endpoint = 0;
 }

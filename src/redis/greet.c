@@ -6,6 +6,7 @@
  */
 #include "redis/redis_int.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -119,13 +120,39 @@ redis_ask_info(struct redis *r)
 
 /* ---- a Sentinel */
 
-/* [IP, port]; nil: no master has this name. */
-static void
-on_master(struct redis *r, const redisReply *reply)
+/* What an address or a host name is made of. */
+static bool
+is_host(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!isalnum((unsigned char)s.p[i]) &&
+		    memchr("-._:", s.p[i], 4) == NULL)
+			return false;
+	return s.n > 0 && s.n <= DIAL_NAME_MAX;
+}
+
+/* An address, or a name if the Sentinels announce names. */
+static bool
+take_master(struct redis *r, struct str host, struct str port_text)
 {
 	struct redis_endpoint e = { .port = 0 };
 	uint64_t port;
 
+	if (!str_u64(port_text, &port) || port == 0 || port > UINT16_MAX ||
+	    !is_host(host))
+		return false;
+	e.port = (unsigned)port;
+	if (addr_parse(host, &e.addr))
+		redis_find(r, &e);
+	else
+		redis_find_name(r, host, e.port);
+	return true;
+}
+
+/* [host, port]; nil: no master has this name. */
+static void
+on_master(struct redis *r, const redisReply *reply)
+{
 	if (reply->type == REDIS_REPLY_ERROR) {
 		redis_drop(r, FAULT_PASSING, "the Sentinel says: " STR_FMT,
 		    STR_ARG(reply_text(reply)));
@@ -138,15 +165,11 @@ on_master(struct redis *r, const redisReply *reply)
 		return;
 	}
 	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
-	    !addr_parse(reply_text(reply->element[0]), &e.addr) ||
-	    !str_u64(reply_text(reply->element[1]), &port) || port == 0 ||
-	    port > UINT16_MAX) {
+	    !take_master(r, reply_text(reply->element[0]),
+		reply_text(reply->element[1])))
 		redis_drop(r, FAULT_PASSING,
-		    "the Sentinel does not name the master by IP and port");
-		return;
-	}
-	e.port = (unsigned)port;
-	redis_find(r, &e);
+		    "the Sentinel does not say by IP, or name, and port where "
+		    "the master is");
 }
 
 void

@@ -38,23 +38,41 @@ copy_prefix(struct arena *a, struct str prefix)
 	return str_dup(a, prefix.n > 0 ? prefix : STR("certloop:"));
 }
 
+static const char *
+copy_name(struct redis *r, const char *name)
+{
+	unsigned i = 0;
+
+	while (i < r->nnames && strcmp(r->names[i], name) != 0)
+		i++;
+	if (i == r->nnames)
+		r->names[r->nnames++] = str_cstr(r->arena, str_from(name));
+	return r->names[i];
+}
+
+static void
+copy_endpoints(struct redis *r, const struct redis_options *o)
+{
+	for (size_t i = 0; i < o->nendpoints; i++) {
+		struct redis_endpoint e = o->endpoints[i];
+
+		if (e.path.p != NULL)
+			e.path = str_dup(r->arena, e.path);
+		if (e.name != NULL)
+			e.name = copy_name(r, e.name);
+		endpoints_add(r, &e, e.addr);
+	}
+	r->options.endpoints = NULL;
+}
+
 static void
 copy_options(struct redis *r, const struct redis_options *o)
 {
-	struct redis_endpoint *v;
-	size_t n = o->nendpoints;
-
-	if (n == 0 || n > REDIS_ENDPOINTS_MAX ||
+	if (o->nendpoints == 0 || o->nendpoints > REDIS_ENDPOINTS_MAX ||
 	    o->password.n > sizeof(r->password))
 		abort(); /* the configuration was checked */
 	r->options = *o;
-	v = arena_array(r->arena, struct redis_endpoint, n);
-	for (size_t i = 0; i < n; i++) {
-		v[i] = o->endpoints[i];
-		if (v[i].path.p != NULL)
-			v[i].path = str_dup(r->arena, v[i].path);
-	}
-	r->options.endpoints = v;
+	copy_endpoints(r, o);
 	r->options.user = str_dup(r->arena, o->user);
 	if (o->password.n > 0)
 		memcpy(r->password, o->password.p, o->password.n);
@@ -67,6 +85,27 @@ copy_options(struct redis *r, const struct redis_options *o)
 		r->options.dead = DEAD_DEFAULT;
 	if (o->in_flight_max == 0)
 		r->options.in_flight_max = IN_FLIGHT_DEFAULT;
+}
+
+static void
+on_lookup(void *arg, const struct lookup_found *found, size_t n)
+{
+	endpoints_move(arg, found, n);
+}
+
+static void
+on_master_lookup(void *arg, const struct lookup_found *found, size_t n)
+{
+	struct redis *r = arg;
+	struct redis_endpoint e = r->master;
+
+	if (n == 0) {
+		redis_drop(r, FAULT_PASSING,
+		    "the master's name %s has no address", r->master_name);
+		return;
+	}
+	e.addr = found[0].addr;
+	redis_find(r, &e);
 }
 
 static struct redis *
@@ -82,6 +121,10 @@ make(struct loop *loop, const struct redis_options *o)
 	r->epoch_key = str_printf(r->arena, STR_FMT "epoch",
 	    STR_ARG(r->options.prefix));
 	r->fd = -1;
+	lookup_init(&r->lookup, loop, r->names, r->nnames, on_lookup, r);
+	r->master_names[0] = r->master_name;
+	lookup_init(&r->master_lookup, loop, r->master_names, 1,
+	    on_master_lookup, r);
 	TAILQ_INIT(&r->sent);
 	LIST_INIT(&r->all);
 	timer_init(&r->deadline, loop, command_on_deadline, r);
@@ -109,6 +152,8 @@ redis_free(struct redis *r)
 		return;
 	if (!r->quiet)
 		metrics_set(METRIC_redis_up, 0);
+	lookup_stop(&r->lookup);
+	lookup_stop(&r->master_lookup);
 	wire_close(r);
 	command_free_all(r);
 	timer_stop(&r->deadline);
@@ -238,15 +283,17 @@ redis_drop(struct redis *r, enum fault fault, const char *fmt, ...)
 	timer_stop(&r->probe);
 	timer_start(&r->retry, pick_pause(r));
 	r->failures++;
-	r->endpoint = (r->endpoint + 1) % r->options.nendpoints;
+	r->endpoint = (r->endpoint + 1) % r->nendpoints;
 	r->found = false;
+	if (r->failures >= r->nendpoints)
+		lookup_again(&r->lookup);
 	redis_judge(r);
 }
 
 const struct redis_endpoint *
 redis_whom(const struct redis *r)
 {
-	return r->found ? &r->master : &r->options.endpoints[r->endpoint];
+	return r->found ? &r->master : &r->endpoints[r->endpoint];
 }
 
 void
@@ -258,6 +305,20 @@ redis_find(struct redis *r, const struct redis_endpoint *e)
 	r->master = *e;
 	r->found = true;
 	timer_start(&r->retry, 0);
+}
+
+void
+redis_find_name(struct redis *r, struct str name, unsigned port)
+{
+	wire_close(r);
+	command_lose_all(r);
+	r->state = CONN_RESTING;
+	r->master = (struct redis_endpoint){ .port = port };
+	snprintf(r->master_name, sizeof(r->master_name), STR_FMT,
+	    STR_ARG(name));
+	if (!lookup_start(&r->master_lookup))
+		redis_drop(r, FAULT_PASSING, "%s cannot be looked up",
+		    r->master_name);
 }
 
 bool
@@ -446,7 +507,7 @@ look(struct redis *r, struct loop *loop, int64_t timeout)
 
 	timer_init(&wake, loop, wake_up, loop);
 	while (!r->up && r->fault != FAULT_LASTING &&
-	    r->failures < r->options.nendpoints && when_now() < end) {
+	    r->failures < r->nendpoints && when_now() < end) {
 		timer_start(&wake, end - when_now());
 		loop_turn(loop, LOOP_WAIT);
 	}

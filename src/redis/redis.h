@@ -40,7 +40,7 @@
 struct redis;
 
 enum {
-	REDIS_ENDPOINTS_MAX = 8,
+	REDIS_ENDPOINTS_MAX = 32, /* 8 Sentinels of 4 addresses each */
 	REDIS_PASSWORD_MAX = 512,
 	REDIS_KEYS_MAX = 256,       /* of a script */
 	REDIS_EPOCH_LEN = 16,       /* hexadecimal digits of an epoch */
@@ -58,15 +58,18 @@ struct redis_script {
 /* ---- where the server is */
 
 struct redis_endpoint {
-	struct str path; /* of a unix socket, NUL-terminated; or p is NULL */
-	struct addr addr;
+	struct str path;  /* of a unix socket, NUL-terminated; or p is NULL */
+	struct addr addr; /* none: the name has none yet */
 	unsigned port;
+	const char *name; /* whose address it is; NULL: it was given itself */
 };
 
 /*
  * Parse "IP:PORT", "[IP]:PORT", "NAME:PORT" or "unix:PATH"; the port is 6379
  * if it is left out. A name is resolved here and now, which may block: call
- * it before the loop runs. Several addresses of a name are tried in turn.
+ * it before the loop runs. Several addresses of a name are tried in turn; one
+ * that has none is an endpoint without an address. (When none of all can be
+ * connected to, the names are resolved again, by a child process.)
  * At most REDIS_ENDPOINTS_MAX go to out, which is in the arena. On failure
  * *why, in the arena, is a sentence.
  */

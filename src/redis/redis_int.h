@@ -28,12 +28,14 @@
 
 #include <hiredis/hiredis.h>
 
+#include "loop/lookup.h"
 #include "redis/redis.h"
 
 enum {
 	LATE_ROW_MAX = 3, /* late answers in a row: gone */
 	TROUBLE_MAX = 160,
-	ADDRESS_MAX = 128,
+	ADDRESS_MAX = 320, /* of a name, a port */
+	DIAL_NAME_MAX = 253,
 };
 
 enum conn_state {
@@ -84,6 +86,18 @@ struct redis {
 	char password[REDIS_PASSWORD_MAX];
 	struct str epoch_key;
 
+	/* where it may be */
+	struct redis_endpoint endpoints[REDIS_ENDPOINTS_MAX];
+	size_t nendpoints, endpoint;            /* the one to dial */
+	const char *names[REDIS_ENDPOINTS_MAX]; /* of them, each once */
+	unsigned nnames;
+	struct lookup lookup;
+	bool found; /* a Sentinel told: the next dial goes to the master */
+	struct redis_endpoint master;
+	char master_name[DIAL_NAME_MAX + 1];
+	const char *master_names[1];
+	struct lookup master_lookup;
+
 	/* the socket */
 	enum conn_state state;
 	int fd; /* -1: none */
@@ -114,9 +128,6 @@ struct redis {
 	bool told[FAULT_COUNT]; /* logged since it was up */
 	struct timer retry, probe;
 	unsigned failures; /* connects in vain, in a row */
-	size_t endpoint;   /* index */
-	bool found;        /* a Sentinel told: the next dial goes there */
-	struct redis_endpoint master;
 	char address[ADDRESS_MAX];
 	struct server_facts facts;
 	int64_t info_at; /* loop_mono, when INFO was asked last */
@@ -137,8 +148,9 @@ void redis_ask_epoch(struct redis *);
 
 /* Whom to dial now. */
 const struct redis_endpoint *redis_whom(const struct redis *);
-/* A Sentinel said where the master is. */
+/* A Sentinel said where the master is: by its address, or by its name. */
 void redis_find(struct redis *, const struct redis_endpoint *);
+void redis_find_name(struct redis *, struct str name, unsigned port);
 
 /* ---- greet.c */
 void redis_greet(struct redis *);
@@ -173,5 +185,10 @@ bool wire_has_room(const struct redis *);
 
 /* ---- endpoint.c */
 void endpoint_text(const struct redis_endpoint *, char *out, size_t size);
+/* One more, at this address, if there is room. */
+void endpoints_add(struct redis *, const struct redis_endpoint *, struct addr);
+/* The names are elsewhere by now; those that were not found are nowhere. But
+ * all stay where they were if none was found. */
+void endpoints_move(struct redis *, const struct lookup_found *, size_t n);
 
 #endif

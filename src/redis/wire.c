@@ -97,6 +97,11 @@ wire_dial(struct redis *r)
 	int one = 1;
 
 	endpoint_text(e, r->address, sizeof(r->address));
+	if (e->path.p == NULL && e->addr.len == 0) {
+		redis_drop(r, FAULT_PASSING, "the name %s has no address",
+		    e->name);
+		return false;
+	}
 	r->state = CONN_DIALING;
 	r->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
 	    0);

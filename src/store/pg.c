@@ -16,11 +16,34 @@
 #include <stdlib.h>
 
 #include "base/when.h"
+#include "log/log.h"
 #include "metrics/metrics.h"
 #include "store/pg_int.h"
 
 static void run_turn(void *);
 static void run_tick(void *);
+
+/* Connections that are made from now on go there. */
+static void
+on_lookup(void *arg, const struct lookup_found *found, size_t n)
+{
+	struct pg *pg = arg;
+	struct arena *a = arena_create(), *old = pg->places;
+	struct str before = str_dup(a,
+	    str_from(pg_get_param(pg->params, "hostaddr")));
+
+	if (!pg_params_move(pg->params, a, found, n)) {
+		arena_destroy(a);
+		return;
+	}
+	if (!str_is(before, pg_get_param(pg->params, "hostaddr")))
+		log_info("the hosts of the database have other addresses now",
+		    LOG_TEXT("addresses",
+			pg_get_param(pg->params, "hostaddr")));
+	pg->places = a;
+	if (old != NULL)
+		arena_destroy(old);
+}
 
 static struct store *
 pg_new(struct loop *loop, const struct store_options *o, struct arena *a,
@@ -45,6 +68,8 @@ pg_new(struct loop *loop, const struct store_options *o, struct arena *a,
 	TAILQ_INIT(&pg->reads);
 	pg->hook = (struct turn_hook){ .fn = run_turn, .arg = pg };
 	timer_init(&pg->tick, loop, run_tick, pg);
+	lookup_init(&pg->lookup, loop, params->names, params->nnames, on_lookup,
+	    pg);
 	for (unsigned i = 0; i < pg->nconns; i++) {
 		pg_conn_init(&pg->conns[i], pg);
 		pg_conn_start(&pg->conns[i]);
@@ -66,6 +91,9 @@ pg_free(struct store *st)
 	}
 	loop_forget_hook(st->loop, &pg->hook);
 	timer_stop(&pg->tick);
+	lookup_stop(&pg->lookup);
+	if (pg->places != NULL)
+		arena_destroy(pg->places);
 	arena_destroy(pg->arena); /* and so pg */
 }
 

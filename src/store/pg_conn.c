@@ -138,6 +138,7 @@ fail_connect(struct pg_conn *c, const char *why)
 	arena_destroy(a);
 	hang_up(c);
 	c->failures++;
+	lookup_again(&c->pg->lookup);
 	schedule(c);
 }
 

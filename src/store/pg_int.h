@@ -6,7 +6,7 @@
  *	pg_conn.c	one connection: comes up, breaks, comes up again
  *	pg_send.c	batches onto the wire: alone, or in a group
  *	pg_read.c	results off the wire, outcomes, rows
- *	pg_url.c	connection parameters; names are resolved at start
+ *	pg_url.c	connection parameters, and where its hosts are
  *	pg_prepare.c	store_prepare: checks and migrations, may block
  *
  * On the wire everything is a pipeline. A statement is prepared on a connection
@@ -43,6 +43,7 @@
 
 #include <libpq-fe.h>
 
+#include "loop/lookup.h"
 #include "store/store_int.h"
 
 enum {
@@ -50,6 +51,7 @@ enum {
 	PG_READ_MAX = 16,   /* read-only batches to one Sync */
 	PG_READ_DEPTH = 4,  /* units in flight on a connection that reads */
 	PG_PARAMS_MAX = 64, /* of a connection string */
+	PG_NAMES_MAX = 16,  /* hosts in it that are names */
 	PG_SERVER_MIN = 140000,
 	PG_TROUBLE_TIME = 1000 * 1000, /* usec that it is remembered for */
 	PG_PATIENCE_PART = 100, /* of the deadline a member waits for a lock */
@@ -114,7 +116,9 @@ struct pg_conn {
 struct pg {
 	struct store store;
 	struct pg_params *params;
-	struct arena *arena; /* of params */
+	struct arena *arena;  /* of params */
+	struct arena *places; /* of where its hosts are by now; or NULL */
+	struct lookup lookup;
 	struct pg_conn *conns;
 	unsigned nconns, nwriters; /* writers first */
 	struct batch_list reads;   /* waiting for any reader */
@@ -131,6 +135,9 @@ struct pg_params {
 	const char *keys[PG_PARAMS_MAX + 1];
 	const char *values[PG_PARAMS_MAX + 1];
 	unsigned n;
+	struct str hosts, ports; /* as given; empty: there are no names */
+	const char *names[PG_NAMES_MAX];
+	unsigned nnames;
 };
 
 /*
@@ -140,6 +147,12 @@ struct pg_params {
  */
 struct pg_params *pg_params_new(struct arena *, const char *url,
     int64_t deadline, const char **why);
+/*
+ * The names have these addresses by now. What it keeps is in the arena; false:
+ * none of them has any, or there are too many, and nothing was changed.
+ */
+bool pg_params_move(struct pg_params *, struct arena *,
+    const struct lookup_found *, size_t n);
 const char *pg_get_param(const struct pg_params *, const char *key);
 void pg_set_param(struct pg_params *, const char *key, const char *value);
 

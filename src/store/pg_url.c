@@ -4,12 +4,10 @@
  *
  * libpq resolves host names with getaddrinfo(3), which would block the loop at
  * each reconnect. So names are resolved here, before the loop runs, and given
- * as hostaddr beside host (which certificates are still checked against). An
- * address that changes later is not noticed before a restart.
+ * as hostaddr beside host (which certificates are still checked against). When
+ * a connection fails, a child resolves them again (loop/lookup.h).
  */
-#include <arpa/inet.h>
 #include <inttypes.h>
-#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +16,7 @@
 #include "base/when.h"
 #include "store/pg_int.h"
 
-enum { LIST_MAX = 4096, HOSTS_MAX = 32 };
+enum { LIST_MAX = 8192, ADDRS_MAX = 4 /* of a name */ };
 
 const char *
 pg_get_param(const struct pg_params *p, const char *key)
@@ -106,7 +104,7 @@ struct hosts {
 };
 
 static void
-add_host(struct hosts *h, struct str host, const char *addr, struct str port)
+add_host(struct hosts *h, struct str host, struct str addr, struct str port)
 {
 	if (h->n++ > 0) {
 		buf_char(&h->host, ',');
@@ -114,52 +112,119 @@ add_host(struct hosts *h, struct str host, const char *addr, struct str port)
 		buf_char(&h->port, ',');
 	}
 	buf_str(&h->host, host);
-	buf_str(&h->addr, str_from(addr));
+	buf_str(&h->addr, addr);
 	buf_str(&h->port, port);
 }
 
-/* Add all addresses of a name. */
-static bool
-resolve(struct hosts *h, struct str name, struct str port, const char **why)
+static void
+add_name(struct hosts *h, struct pg_params *p, unsigned name, struct str port,
+    const struct lookup_found *found, size_t n)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *res, *ai;
-	const char *host = str_cstr(h->arena, name);
-	char text[INET6_ADDRSTRLEN + 32];
-	int rc = getaddrinfo(host, NULL, &hints, &res);
+	unsigned added = 0;
 
-	if (rc != 0) {
-		*why = str_printf(h->arena,
-		    "cannot resolve the host %s of the store: %s", host,
-		    gai_strerror(rc))
-			   .p;
-		return false;
-	}
-	for (ai = res; ai != NULL && h->n < HOSTS_MAX; ai = ai->ai_next)
-		if (getnameinfo(ai->ai_addr, ai->ai_addrlen, text, sizeof(text),
-			NULL, 0, NI_NUMERICHOST) == 0)
-			add_host(h, name, text, port);
-	freeaddrinfo(res);
-	return true;
+	for (size_t i = 0; i < n && added < ADDRS_MAX; i++)
+		if (found[i].name == name) {
+			add_host(h, str_from(p->names[name]),
+			    addr_text(h->arena, found[i].addr), port);
+			added++;
+		}
 }
 
-/* A directory of sockets, an abstract one, or libpq's default. */
+/* Not a directory of sockets, an abstract one, libpq's default, an address. */
 static bool
-is_local(struct str host)
+is_name(struct str host)
 {
-	return host.n == 0 || host.p[0] == '/' || host.p[0] == '@';
+	struct addr addr;
+
+	return host.n > 0 && host.p[0] != '/' && host.p[0] != '@' &&
+	    !addr_parse(host, &addr);
 }
 
 /*
  * host=a,/run port=1,2 becomes host=a,a,/run hostaddr=10.0.0.1,10.0.0.2,
- * port=1,1,2.
+ * port=1,1,2. Names without an address are left out.
  */
+bool
+pg_params_move(struct pg_params *p, struct arena *a,
+    const struct lookup_found *found, size_t n)
+{
+	struct hosts h = { .arena = a,
+		.host = buf_new(a, LIST_MAX),
+		.addr = buf_new(a, LIST_MAX),
+		.port = buf_new(a, LIST_MAX) };
+	struct str rest = p->hosts, prest = p->ports, port = STR("");
+	unsigned name = 0;
+
+	if (n == 0)
+		return false;
+	for (bool more = true; more;) {
+		struct str host;
+
+		more = str_find(rest, ',') < rest.n;
+		host = str_cut(&rest, ',');
+		if (prest.n > 0)
+			port = str_cut(&prest, ',');
+		if (is_name(host))
+			add_name(&h, p, name++, port, found, n);
+		else
+			add_host(&h, host, STR(""), port);
+	}
+	buf_char(&h.host, '\0');
+	buf_char(&h.addr, '\0');
+	buf_char(&h.port, '\0');
+	if (h.host.full || h.addr.full || h.port.full)
+		return false;
+	pg_set_param(p, "host", h.host.p);
+	pg_set_param(p, "hostaddr", h.addr.p);
+	pg_set_param(p, "port", h.port.p);
+	return true;
+}
+
+/* The names among the hosts. False: too many of them. */
+static bool
+list_names(struct pg_params *p, struct arena *a)
+{
+	struct str rest = p->hosts, host;
+
+	while (rest.n > 0) {
+		host = str_cut(&rest, ',');
+		if (!is_name(host))
+			continue;
+		if (p->nnames == PG_NAMES_MAX)
+			return false;
+		p->names[p->nnames++] = str_cstr(a, host);
+	}
+	return true;
+}
+
+static bool
+resolve_names(struct pg_params *p, struct arena *a, const char **why)
+{
+	struct lookup_found found[LOOKUP_FOUND_MAX];
+	struct addr v[ADDRS_MAX];
+	size_t n = 0, some;
+
+	for (unsigned i = 0; i < p->nnames; i++) {
+		some = lookup_now(p->names[i], v, ADDRS_MAX, why);
+		if (some == 0) {
+			*why = str_printf(a,
+			    "cannot resolve the host %s of the store: %s",
+			    p->names[i], *why)
+				   .p;
+			return false;
+		}
+		for (size_t j = 0; j < some; j++)
+			found[n++] = (struct lookup_found){ i, v[j] };
+	}
+	*why = "the store has too many hosts";
+	return pg_params_move(p, a, found, n);
+}
+
 static bool
 resolve_hosts(struct pg_params *p, struct arena *a, const char **why)
 {
 	const char *given = pg_get_param(p, "host");
 	const char *ports = pg_get_param(p, "port");
-	struct hosts h = { .arena = a };
-	struct str rest, prest, host, port;
 
 	if (given == NULL)
 		given = getenv("PGHOST");
@@ -168,33 +233,13 @@ resolve_hosts(struct pg_params *p, struct arena *a, const char **why)
 	if (given == NULL || pg_get_param(p, "hostaddr") != NULL ||
 	    getenv("PGHOSTADDR") != NULL)
 		return true;
-	h.host = buf_new(a, LIST_MAX);
-	h.addr = buf_new(a, LIST_MAX);
-	h.port = buf_new(a, LIST_MAX);
-	rest = str_from(given);
-	prest = str_from(ports);
-	port = STR("");
-	for (bool more = true; more;) {
-		more = str_find(rest, ',') < rest.n;
-		host = str_cut(&rest, ',');
-		if (prest.n > 0)
-			port = str_cut(&prest, ',');
-		if (is_local(host))
-			add_host(&h, host, "", port);
-		else if (!resolve(&h, host, port, why))
-			return false;
-	}
-	buf_char(&h.host, '\0');
-	buf_char(&h.addr, '\0');
-	buf_char(&h.port, '\0');
-	if (h.host.full || h.addr.full || h.port.full) {
+	p->hosts = str_dup(a, str_from(given));
+	p->ports = str_dup(a, str_from(ports));
+	if (!list_names(p, a)) {
 		*why = "the store has too many hosts";
 		return false;
 	}
-	pg_set_param(p, "host", h.host.p);
-	pg_set_param(p, "hostaddr", h.addr.p);
-	pg_set_param(p, "port", h.port.p);
-	return true;
+	return p->nnames == 0 || resolve_names(p, a, why);
 }
 
 /*

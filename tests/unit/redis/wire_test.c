@@ -594,10 +594,12 @@ a_sentinel_that_does_not_help_is_asked_again(void **state)
 	} tries[] = {
 		{ "*-1\r\n", "knows no master loop" },
 		{ "-IDONTKNOW the master\r\n", "IDONTKNOW" },
-		{ "*2\r\n$9\r\n127.0.0.1\r\n$1\r\n0\r\n", "by IP and port" },
-		{ "*2\r\n$9\r\nlocalhost\r\n$4\r\n6379\r\n", "by IP and port" },
-		{ "*1\r\n$9\r\n127.0.0.1\r\n", "by IP and port" },
-		{ "+OK\r\n", "by IP and port" },
+		{ "*2\r\n$9\r\n127.0.0.1\r\n$1\r\n0\r\n", "and port" },
+		{ "*2\r\n$14\r\nnobody.invalid\r\n$4\r\n6379\r\n",
+		    "nobody.invalid" },
+		{ "*2\r\n$9\r\nlocal/ost\r\n$4\r\n6379\r\n", "and port" },
+		{ "*1\r\n$9\r\n127.0.0.1\r\n", "and port" },
+		{ "+OK\r\n", "and port" },
 		/* it is believed, and nobody is there */
 		{ "*2\r\n$9\r\n127.0.0.1\r\n$1\r\n1\r\n", "cannot connect" },
 	};
