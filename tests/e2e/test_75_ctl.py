@@ -686,6 +686,10 @@ COMPLETION = (Path(__file__).resolve().parents[2] / "contrib" / "completion"
     ("certloopctl account list --status r", {"revoked"}),
     ("certloopctl --js", {"--json"}),
     ("certloopctl cert revoke x --reason ke", {"keyCompromise"}),
+    ("certloopctl cert m", {"mark"}),
+    ("certloopctl cert mark --pro", {"--profile"}),
+    ("certloopctl cert search --marked ", {"yes", "no"}),
+    ("certloopctl cert export x --format d", {"der"}),
     ("certloopctl nothing ", set()),
 ])
 def test_completion(line, words):

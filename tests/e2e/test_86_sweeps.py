@@ -83,6 +83,8 @@ def test_certificates_go_with_their_orders_when_they_are_long_expired(swept):
     assert rows(server, "old_orders") == 1
     assert count(server, "certificates") == count(server, "orders") == 2
     assert count(server, "certificates", f"id = '{kept}'") == 1
+    # and what they were found by
+    assert count(server, "certificate_names") == 2
     assert client.send(orders[0].url).status == 404
     assert client.send(orders[0]["certificate"]).status == 404
     assert client.send(orders[1].url).status == 200
