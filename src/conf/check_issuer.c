@@ -19,8 +19,9 @@ static const int local_only[] = { CONF_AT_ISSUER_certificate,
 	CONF_AT_ISSUER_chain, CONF_AT_ISSUER_alternate_chain,
 	CONF_AT_ISSUER_ca_issuers_url, CONF_AT_ISSUER_ocsp_url,
 	CONF_AT_ISSUER_crl_url, CONF_AT_ISSUER_crl_interval,
-	CONF_AT_ISSUER_crl_lifetime, CONF_AT_ISSUER_ocsp,
-	CONF_AT_ISSUER_ocsp_lifetime, CONF_AT_ISSUER_ocsp_responder_lifetime };
+	CONF_AT_ISSUER_crl_lifetime, CONF_AT_ISSUER_crl_shards,
+	CONF_AT_ISSUER_ocsp, CONF_AT_ISSUER_ocsp_lifetime,
+	CONF_AT_ISSUER_ocsp_responder_lifetime };
 
 static const int vault_only[] = { CONF_AT_ISSUER_address, CONF_AT_ISSUER_mount,
 	CONF_AT_ISSUER_role, CONF_AT_ISSUER_namespace, CONF_AT_ISSUER_ca_file,

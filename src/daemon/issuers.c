@@ -69,6 +69,7 @@ local_options(struct arena *a, const struct daemon *d, const struct conf *c,
 		.crl_lifetime = ci->crl_lifetime,
 		.ocsp_lifetime = ci->ocsp ? ci->ocsp_lifetime : 0,
 		.responder_lifetime = ci->ocsp_responder_lifetime,
+		.crl_shards = (unsigned)ci->crl_shards,
 	};
 }
 

@@ -182,6 +182,7 @@ struct issuer_local_options {
 	/* what is published about its certificates; usec, 0: nothing */
 	int64_t crl_interval, crl_lifetime, ocsp_lifetime;
 	int64_t responder_lifetime; /* 0: its own key signs answers of OCSP */
+	unsigned crl_shards; /* lists besides the complete one; 0, 1: none */
 };
 
 /* Read key and chain, check them. NULL: *why (in the arena) says what. */
@@ -204,11 +205,19 @@ struct str issuer_local_alternate(const struct issuer *, struct str chain_id);
 struct issuer_publishing {
 	int64_t crl_interval; /* usec; 0: no CRL */
 	int64_t crl_lifetime;
+	unsigned crl_shards;   /* 1: only the complete CRL */
 	int64_t ocsp_lifetime; /* usec; 0: no OCSP */
 	/* usec, of the certificate that signs its answers; 0: the CA's does */
 	int64_t responder_lifetime;
 };
 struct issuer_publishing issuer_local_publishing(const struct issuer *);
+
+/*
+ * Where the complete CRL of a local issuer is (shards is 1), or one of its
+ * shards; STR_NONE if nobody said.
+ */
+struct str issuer_local_crl_url(const struct issuer *, struct arena *,
+    unsigned shards, unsigned shard);
 
 /*
  * Call fn when a local issuer is told of a revocation, which the store holds

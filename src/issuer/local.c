@@ -66,6 +66,14 @@ get_url(const struct url *u)
 	return u->text[0] != '\0' ? str_from(u->text) : STR_NONE;
 }
 
+static struct str
+crl_url(const struct local *l, struct arena *a, unsigned shards, unsigned shard)
+{
+	if (l->crl_url.text[0] == '\0' || shards <= 1)
+		return get_url(&l->crl_url);
+	return str_printf(a, "%s/%u/%u", l->crl_url.text, shards, shard);
+}
+
 /* The certificate for a request, or the sentence that says why not. */
 static const char *
 make_certificate(struct local *l, struct arena *a,
@@ -99,7 +107,9 @@ make_certificate(struct local *l, struct arena *a,
 	memcpy(spec.serial, rq->serial, sizeof(spec.serial));
 	if (!rq->no_rev_avail) { /* RFC 9608: there is nothing to ask for */
 		spec.ocsp_url = get_url(&l->ocsp_url);
-		spec.crl_url = get_url(&l->crl_url);
+		spec.crl_url = crl_url(l, a, l->publishing.crl_shards,
+		    pki_crl_shard(str_make(rq->serial, sizeof(rq->serial)),
+			l->publishing.crl_shards));
 	}
 	tbs = pki_build_tbs(a, &l->ca, &spec);
 	if (tbs.p == NULL)
@@ -219,7 +229,21 @@ issuer_local_set(struct issuer *issuer, const struct issuer_local_options *o)
 		.crl_lifetime = o->crl_lifetime,
 		.ocsp_lifetime = o->ocsp_lifetime,
 		.responder_lifetime = o->responder_lifetime,
+		/* without a URL nobody would find them */
+		.crl_shards = o->crl_url != NULL && o->crl_interval > 0 &&
+			o->crl_shards > 1 ?
+		    o->crl_shards :
+		    1,
 	};
+}
+
+struct str
+issuer_local_crl_url(const struct issuer *issuer, struct arena *a,
+    unsigned shards, unsigned shard)
+{
+	const struct local *l = (const struct local *)(const void *)issuer;
+
+	return crl_url(l, a, shards, shard);
 }
 
 struct issuer_publishing

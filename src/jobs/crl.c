@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One run goes from issuer to issuer:
+ * One run goes from issuer to issuer, and there from list to list: the complete
+ * one, the shards that certificates are spread over, and those over which they
+ * were, until the last certificate has ended that may point to one.
  *
+ *	lists	which there are; retire and drop what is needed no more
  *	state	is a list due: the interval is over, or something was revoked
  *	page	the entries, some thousands a batch, so that none is long
  *	put	sign and store, guarded by the number: it was the one before
@@ -26,6 +29,7 @@ enum {
 	PAGE_ROWS = 2000,
 	ENTRIES_MAX = 1000000, /* of one list: some 40 MB */
 	SHARE = 20,            /* making takes one part of so many */
+	SHARDS_MAX = 256,
 };
 
 static const int64_t LOOK = 15 * WHEN_SECOND;
@@ -33,6 +37,13 @@ static const int64_t SOON = WHEN_SECOND / 5;
 static const int64_t LATER_MAX = 30 * WHEN_SECOND;
 /* No batch takes longer from its clock to its commit. */
 static const int64_t SPAN = 10 * WHEN_MINUTE;
+
+/* How long a replica may still spread as it was configured before. */
+static const int64_t SLACK = 7 * WHEN_DAY;
+
+struct list {
+	unsigned n, i; /* shard i of n; n is 1: the complete one */
+};
 
 struct crl_job {
 	struct loop *loop;
@@ -46,10 +57,16 @@ struct crl_job {
 	int64_t began; /* of this run, loop_mono */
 	int64_t rest;  /* until then no look of ours begins */
 	size_t next;   /* issuer to look at */
-	/* the list of one issuer */
+	/* one issuer */
 	struct task task;
 	struct issuer *issuer;
 	struct issuer_publishing publishing;
+	struct arena *arena; /* holds the lists */
+	struct list *lists;
+	size_t nlists, at;
+	int64_t soonest; /* end of one of them */
+	/* one of its lists */
+	struct str list, first, last; /* its name; ends of its serials */
 	struct pki_crl *crl;
 	int64_t number, made, since, recent;
 	int64_t after;     /* where the next page begins */
@@ -57,6 +74,9 @@ struct crl_job {
 };
 
 static void next_issuer(struct crl_job *);
+static void next_list(struct crl_job *);
+static enum step on_lists(void *, const struct store_result *);
+static enum step on_tidied(void *, const struct store_result *);
 static enum step on_state(void *, const struct store_result *);
 static enum step on_page(void *, const struct store_result *);
 static enum step on_put(void *, const struct store_result *);
@@ -89,24 +109,37 @@ end_run(struct crl_job *j)
 static void
 end_issuer(struct crl_job *j)
 {
+	if (j->soonest < INT64_MAX)
+		metrics_child_set(metrics_child(FAMILY_crl_next_update_seconds,
+				      j->issuer->name),
+		    j->soonest / WHEN_SECOND);
 	issuer_let_go(j->issuer);
 	task_end(&j->task);
+	arena_destroy(j->arena);
 	next_issuer(j);
+}
+
+static void
+say_failure(const struct crl_job *j, const char *why)
+{
+	metrics_add(METRIC_crl_failures, 1);
+	log_warn("while making a CRL", LOG_TEXT("issuer", j->issuer->name),
+	    LOG_STR("list", j->list), LOG_TEXT("cause", why));
 }
 
 static void
 fail(struct crl_job *j, const char *why)
 {
-	metrics_add(METRIC_crl_failures, 1);
-	log_warn("while making a CRL", LOG_TEXT("issuer", j->issuer->name),
-	    LOG_TEXT("cause", why));
-	end_issuer(j);
+	say_failure(j, why);
+	next_list(j);
 }
 
+/* The others would fail too. */
 static void
 fail_store(struct crl_job *j, const struct store_result *r)
 {
-	fail(j, store_cause(r));
+	say_failure(j, store_cause(r));
+	end_issuer(j);
 }
 
 static void
@@ -129,10 +162,138 @@ next_issuer(struct crl_job *j)
 	}
 	j->issuer = issuer_hold(issuer);
 	task_init(&j->task);
+	j->arena = arena_create();
+	j->nlists = j->at = 0;
+	j->list = STR("");
+	j->soonest = INT64_MAX;
 	b = store_new_batch(j->store, &j->task, str_from(issuer->name));
-	store_add(b, SQL_CRL_STATE);
+	store_add(b, SQL_CRL_SHARDS);
 	store_str(b, str_from(issuer->name));
+	(void)store_send_batch(b, on_lists, j);
+}
+
+/* ---- which lists? */
+
+static void
+add_shards(struct crl_job *j, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		j->lists[j->nlists++] = (struct list){ n, i };
+}
+
+/* Into how many is the issuer parted of which this is one? */
+static unsigned
+parts_of(struct str list)
+{
+	uint64_t n;
+
+	return str_u64(str_cut(&list, '/'), &n) && n >= 2 && n <= SHARDS_MAX ?
+	    (unsigned)n :
+	    0;
+}
+
+/* Set *untidy if what is needed has changed. */
+static void
+gather(struct crl_job *j, const struct store_result *r, bool *untidy)
+{
+	unsigned now = j->publishing.crl_shards, n, room = 1;
+	bool parts[SHARDS_MAX + 1] = { false };
+
+	if (now > 1)
+		parts[now] = true;
+	for (size_t i = 0; i < store_nrows(r, 0); i++) {
+		bool ends = !store_is_null(r, 0, i, CRL_SHARDS_NEEDED);
+		bool over = ends &&
+		    store_get_int(r, 0, i, CRL_SHARDS_NEEDED) <=
+			store_get_int(r, 0, i, CRL_SHARDS_NOW);
+
+		n = parts_of(store_get_str(r, 0, i, CRL_SHARDS_LIST));
+		*untidy = *untidy || over || ends == (n == now);
+		parts[n] = parts[n] || !over;
+	}
+	for (n = 2; n <= SHARDS_MAX; n++)
+		room += parts[n] ? n : 0;
+	j->lists = arena_array(j->arena, struct list, room);
+	add_shards(j, 1);
+	for (n = 2; n <= SHARDS_MAX; n++)
+		if (parts[n])
+			add_shards(j, n);
+}
+
+static enum step
+on_lists(void *arg, const struct store_result *r)
+{
+	struct crl_job *j = arg;
+	bool untidy = false, url;
+	struct str name, current;
+	struct batch *b;
+
+	if (r->status != STORE_OK) {
+		fail_store(j, r);
+		return STEP_DONE;
+	}
+	gather(j, r, &untidy);
+	url = issuer_local_crl_url(j->issuer, j->arena, 1, 0).n > 0;
+	if (!url)
+		j->nlists = 1; /* a shard has to say where it belongs */
+	if (!untidy || !url) {
+		next_list(j);
+		return STEP_WAITING;
+	}
+	name = str_from(j->issuer->name);
+	current = str_printf(j->arena, "%u/", j->publishing.crl_shards);
+	b = store_new_batch(j->store, &j->task, name);
+	store_add(b, SQL_CRL_RETIRE);
+	store_str(b, name);
+	store_str(b, current);
+	store_int(b, SLACK);
+	store_add(b, SQL_CRL_REVIVE);
+	store_str(b, name);
+	store_str(b, current);
+	store_add(b, SQL_CRL_DROP);
+	store_str(b, name);
+	return store_send_batch(b, on_tidied, j);
+}
+
+static enum step
+on_tidied(void *arg, const struct store_result *r)
+{
+	struct crl_job *j = arg;
+
+	if (r->status != STORE_OK) {
+		fail_store(j, r);
+		return STEP_DONE;
+	}
+	next_list(j);
+	return STEP_WAITING;
+}
+
+static void
+next_list(struct crl_job *j)
+{
+	struct pki_crl_bounds bounds;
+	const struct list *l;
+	struct batch *b;
+
+	if (j->at == j->nlists) {
+		end_issuer(j);
+		return;
+	}
+	l = &j->lists[j->at++];
+	task_end(&j->task);
+	task_init(&j->task);
+	j->list = l->n > 1 ? str_printf(j->arena, "%u/%u", l->n, l->i) :
+			     STR("");
+	bounds = pki_crl_bounds(l->i, l->n);
+	j->first = str_printf(j->arena, "%02x", bounds.first);
+	j->last = str_printf(j->arena, "%02x", bounds.last);
+	b = store_new_batch(j->store, &j->task, str_from(j->issuer->name));
+	store_add(b, SQL_CRL_STATE);
+	store_str(b, str_from(j->issuer->name));
 	store_int(b, SPAN);
+	store_str(b, j->list);
+	store_str(b, j->first);
+	store_str(b, j->last);
 	(void)store_send_batch(b, on_state, j);
 }
 
@@ -153,14 +314,6 @@ is_due(const struct crl_job *j, const struct store_result *r)
 }
 
 static void
-tell_end(const struct crl_job *j, int64_t at)
-{
-	metrics_child_set(metrics_child(FAMILY_crl_next_update_seconds,
-			      j->issuer->name),
-	    at / WHEN_SECOND);
-}
-
-static void
 send_page(struct crl_job *j)
 {
 	struct batch *b = store_new_batch(j->store, &j->task,
@@ -172,6 +325,8 @@ send_page(struct crl_job *j)
 	store_int(b, j->after);
 	store_str(b, j->serial);
 	store_int(b, PAGE_ROWS);
+	store_str(b, j->first);
+	store_str(b, j->last);
 	(void)store_send_batch(b, on_page, j);
 }
 
@@ -179,15 +334,18 @@ static enum step
 on_state(void *arg, const struct store_result *r)
 {
 	struct crl_job *j = arg;
+	int64_t end = INT64_MAX;
 
 	if (r->status != STORE_OK) {
 		fail_store(j, r);
 		return STEP_DONE;
 	}
 	if (!store_is_null(r, 0, 0, CRL_STATE_NUMBER))
-		tell_end(j, store_get_int(r, 0, 0, CRL_STATE_NEXT_UPDATE));
+		end = store_get_int(r, 0, 0, CRL_STATE_NEXT_UPDATE);
 	if (!is_due(j, r)) {
-		end_issuer(j);
+		if (end < j->soonest)
+			j->soonest = end;
+		next_list(j);
 		return STEP_DONE;
 	}
 	j->number = store_get_int(r, 0, 0, CRL_STATE_NUMBER) + 1;
@@ -233,11 +391,15 @@ static void
 put(struct crl_job *j)
 {
 	int64_t next = j->made + j->publishing.crl_lifetime;
+	const struct list *l = &j->lists[j->at - 1];
 	struct arena *a = j->task.arena;
 	uint8_t hash[SHA256_DIGEST_LENGTH];
 	struct batch *b;
 	struct str der;
 
+	if (j->list.n > 0)
+		pki_crl_set_point(j->crl,
+		    issuer_local_crl_url(j->issuer, a, l->n, l->i));
 	der = pki_crl_sign(j->crl, issuer_local_ca(j->issuer), j->number,
 	    j->made / WHEN_SECOND, next / WHEN_SECOND);
 	if (der.p == NULL) {
@@ -255,6 +417,7 @@ put(struct crl_job *j)
 	store_int(b, next);
 	store_str(b, hex_encode(a, str_make(hash, sizeof(hash))));
 	store_blob(b, der);
+	store_str(b, j->list);
 	(void)store_send_batch(b, on_put, j);
 }
 
@@ -293,22 +456,27 @@ on_put(void *arg, const struct store_result *r)
 {
 	struct crl_job *j = arg;
 	size_t entries = pki_crl_entries(j->crl);
+	int64_t end = j->made + j->publishing.crl_lifetime;
 
 	if (r->status != STORE_OK) {
 		fail_store(j, r);
 		return STEP_DONE;
 	}
 	if (store_nrows(r, 0) == 0) { /* another one was first */
-		end_issuer(j);
+		next_list(j);
 		return STEP_DONE;
 	}
 	metrics_add(METRIC_crls_made, 1);
-	metrics_child_set(metrics_child(FAMILY_crl_entries, j->issuer->name),
-	    (int64_t)entries);
-	tell_end(j, j->made + j->publishing.crl_lifetime);
+	if (j->list.n == 0)
+		metrics_child_set(metrics_child(FAMILY_crl_entries,
+				      j->issuer->name),
+		    (int64_t)entries);
+	if (end < j->soonest)
+		j->soonest = end;
 	log_info("made a CRL", LOG_TEXT("issuer", j->issuer->name),
-	    LOG_INT("number", j->number), LOG_INT("entries", entries));
-	end_issuer(j);
+	    LOG_STR("list", j->list), LOG_INT("number", j->number),
+	    LOG_INT("entries", entries));
+	next_list(j);
 	return STEP_DONE;
 }
 
@@ -366,6 +534,7 @@ crl_stop(struct crl_job *j)
 	timer_stop(&j->soon);
 	if (j->running) {
 		task_end(&j->task);
+		arena_destroy(j->arena);
 		issuer_let_go(j->issuer);
 	}
 	sched_stop(j->job);

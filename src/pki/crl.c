@@ -11,12 +11,15 @@
 
 #define CONTEXT_SEQ(n) (CBS_ASN1_CONTEXT_SPECIFIC | CBS_ASN1_CONSTRUCTED | (n))
 
-enum { VERSION_2 = 1, ENTRIES_ROOM = 4096 };
+#define CONTEXT(n) (CBS_ASN1_CONTEXT_SPECIFIC | (n))
+
+enum { VERSION_2 = 1, ENTRIES_ROOM = 4096, BYTE_VALUES = 256 };
 
 struct pki_crl {
 	struct arena *arena;
 	CBB entries; /* the contents of revokedCertificates */
 	size_t n;
+	struct str point; /* empty: it is complete */
 	bool spoiled;
 };
 
@@ -84,6 +87,12 @@ pki_crl_add(struct pki_crl *crl, struct str serial, int64_t revoked_at,
 	return true;
 }
 
+void
+pki_crl_set_point(struct pki_crl *crl, struct str url)
+{
+	crl->point = str_dup(crl->arena, url);
+}
+
 size_t
 pki_crl_entries(const struct pki_crl *crl)
 {
@@ -101,15 +110,32 @@ build_number(CBB *list, int64_t number)
 	    CBB_add_asn1_uint64(&value, (uint64_t)number) && CBB_flush(list);
 }
 
+/* issuingDistributionPoint: section 5.2.5 */
 static bool
-build_exts(CBB *tbs, const struct pki_ca *ca, int64_t number)
+build_point(CBB *list, struct str url)
+{
+	CBB ext, value, seq, point, full;
+
+	if (url.n == 0)
+		return true;
+	return url.n <= PKI_URL_MAX &&
+	    build_open_ext(list, STR(OID_CRL_ISSUING_POINT), true, &ext,
+		&value) &&
+	    CBB_add_asn1(&value, &seq, CBS_ASN1_SEQUENCE) &&
+	    CBB_add_asn1(&seq, &point, CONTEXT_SEQ(0)) &&
+	    CBB_add_asn1(&point, &full, CONTEXT_SEQ(0)) &&
+	    der_add(&full, CONTEXT(6), url) && CBB_flush(list);
+}
+
+static bool
+build_exts(CBB *tbs, const struct pki_ca *ca, struct str point, int64_t number)
 {
 	CBB wrapper, list;
 
 	return CBB_add_asn1(tbs, &wrapper, CONTEXT_SEQ(0)) &&
 	    CBB_add_asn1(&wrapper, &list, CBS_ASN1_SEQUENCE) &&
 	    build_aki(&list, ca->cert.ski) && build_number(&list, number) &&
-	    CBB_flush(tbs);
+	    build_point(&list, point) && CBB_flush(tbs);
 }
 
 /* revokedCertificates is absent if there are none: section 5.1.2.6. */
@@ -136,8 +162,8 @@ pki_crl_sign(struct pki_crl *crl, const struct pki_ca *ca, int64_t number,
 	    !CBB_add_asn1_uint64(&tbs, VERSION_2) ||
 	    !build_str(&tbs, alg->der) || !build_str(&tbs, ca->cert.subject) ||
 	    !build_time(&tbs, this_update) || !build_time(&tbs, next_update) ||
-	    !build_entries(&tbs, crl) || !build_exts(&tbs, ca, number) ||
-	    !CBB_flush(&cbb)) {
+	    !build_entries(&tbs, crl) ||
+	    !build_exts(&tbs, ca, crl->point, number) || !CBB_flush(&cbb)) {
 		CBB_cleanup(&cbb);
 		ERR_clear_error();
 		return STR_NONE;
@@ -150,4 +176,21 @@ pki_ca_signs_crls(const struct pki_ca *ca)
 {
 	return !ca->cert.has_key_usage ||
 	    (ca->cert.key_usage & PKI_KU_CRL_SIGN) != 0;
+}
+
+/* ---- shards */
+
+unsigned
+pki_crl_shard(struct str serial, unsigned n)
+{
+	return (unsigned)(uint8_t)serial.p[serial.n - 1] * n / BYTE_VALUES;
+}
+
+struct pki_crl_bounds
+pki_crl_bounds(unsigned i, unsigned n)
+{
+	return (struct pki_crl_bounds){
+		.first = (uint8_t)((i * BYTE_VALUES + n - 1) / n),
+		.last = (uint8_t)(((i + 1) * BYTE_VALUES + n - 1) / n - 1),
+	};
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Certificate revocation lists, RFC 5280 section 5: version 2, complete, of
- * one issuer. Written entry by entry, so that the rows of a store need not be
+ * Certificate revocation lists, RFC 5280 section 5: version 2, of one issuer,
+ * complete or one of several shards. Written entry by entry, so that the rows of a store need not be
  * in memory beside it. Moments are whole seconds since 1970.
  */
 #ifndef PKI_CRL_H
@@ -27,6 +27,12 @@ struct pki_crl *pki_crl_new(struct arena *);
 bool pki_crl_add(struct pki_crl *, struct str serial, int64_t revoked_at,
     int64_t reason);
 
+/*
+ * The list is a shard: complete only for the certificates that name this URL
+ * as their distribution point (section 5.2.5). To be said before signing.
+ */
+void pki_crl_set_point(struct pki_crl *, struct str url);
+
 /* Entries so far. */
 size_t pki_crl_entries(const struct pki_crl *);
 
@@ -36,6 +42,16 @@ size_t pki_crl_entries(const struct pki_crl *);
  */
 struct str pki_crl_sign(struct pki_crl *, const struct pki_ca *, int64_t number,
     int64_t this_update, int64_t next_update);
+
+/*
+ * Shards: which of n (1 to 256) has a serial, by its last byte; and the last
+ * bytes that shard i of n has.
+ */
+unsigned pki_crl_shard(struct str serial, unsigned n);
+struct pki_crl_bounds {
+	uint8_t first, last;
+};
+struct pki_crl_bounds pki_crl_bounds(unsigned i, unsigned n);
 
 /* May the CA sign CRLs at all, by its keyUsage? */
 bool pki_ca_signs_crls(const struct pki_ca *);

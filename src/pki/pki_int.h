@@ -25,6 +25,7 @@
 #define OID_BASIC "\x55\x1d\x13"
 #define OID_CRL_NUMBER "\x55\x1d\x14"
 #define OID_REASON "\x55\x1d\x15"
+#define OID_CRL_ISSUING_POINT "\x55\x1d\x1c"
 #define OID_CRL_POINTS "\x55\x1d\x1f"
 #define OID_AKI "\x55\x1d\x23"
 #define OID_EKU "\x55\x1d\x25"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * GET of a CRL. The newest of each issuer is kept in memory and looked after
- * in the store when it is older than KEEP: a replica serves a list at most
+ * GET of a CRL, complete or a shard. The newest is kept in memory and looked
+ * after in the store when it is older than KEEP: a replica serves a list at most
  * that long after its successor was stored, which its nextUpdate allows.
  */
 #include "responder/responder_int.h"
@@ -20,6 +20,7 @@ static const int64_t MAX_AGE = 30 * WHEN_SECOND;
 struct kept {
 	LIST_ENTRY(kept) entry;
 	char issuer[64];
+	char list[16];       /* "": complete; "N/I": shard I of N */
 	struct arena *arena; /* holds the texts; NULL: nothing yet */
 	struct str der, etag;
 	int64_t number, made, next_update;
@@ -27,7 +28,7 @@ struct kept {
 };
 
 struct crl_cache {
-	LIST_HEAD(, kept) kept; /* one for each issuer that was asked for */
+	LIST_HEAD(, kept) kept; /* of each list that was asked for */
 };
 
 struct crl_cache *
@@ -41,30 +42,45 @@ crl_cache_new(void)
 	return c;
 }
 
+static void
+drop(struct kept *k)
+{
+	LIST_REMOVE(k, entry);
+	arena_destroy(k->arena);
+	free(k);
+}
+
 void
 crl_cache_free(struct crl_cache *c)
 {
 	struct kept *k;
 
-	while ((k = LIST_FIRST(&c->kept)) != NULL) {
-		LIST_REMOVE(k, entry);
-		arena_destroy(k->arena);
-		free(k);
-	}
+	while ((k = LIST_FIRST(&c->kept)) != NULL)
+		drop(k);
 	free(c);
 }
 
 static struct kept *
-find(struct crl_cache *c, const char *issuer)
+find(struct crl_cache *c, const char *issuer, const char *list)
 {
 	struct kept *k;
 
 	LIST_FOREACH(k, &c->kept, entry)
-		if (strcmp(k->issuer, issuer) == 0)
+		if (strcmp(k->issuer, issuer) == 0 &&
+		    strcmp(k->list, list) == 0)
 			return k;
+	return NULL;
+}
+
+static struct kept *
+add(struct crl_cache *c, const char *issuer, const char *list)
+{
+	struct kept *k;
+
 	if ((k = calloc(1, sizeof(*k))) == NULL)
 		abort();
 	(void)snprintf(k->issuer, sizeof(k->issuer), "%s", issuer);
+	(void)snprintf(k->list, sizeof(k->list), "%s", list);
 	LIST_INSERT_HEAD(&c->kept, k, entry);
 	return k;
 }
@@ -73,7 +89,9 @@ find(struct crl_cache *c, const char *issuer)
 
 struct asking {
 	struct req *req;
-	struct kept *kept;
+	const char *issuer;
+	char list[16];
+	bool expected; /* there is one, or there will be */
 };
 
 static enum step
@@ -121,49 +139,112 @@ fail_early(struct req *req)
 }
 
 static enum step
+fail_unknown(struct req *req)
+{
+	return req_fail(req,
+	    problem_new(req->task.arena, PROBLEM_NOT_FOUND,
+		"this issuer has no such CRL"));
+}
+
+static enum step
 on_row(void *arg, const struct store_result *r)
 {
 	struct asking *as = arg;
 	struct req *req = as->req;
 	struct responder *rs = req->app->ctx;
+	struct kept *k = find(rs->crls, as->issuer, as->list);
 
-	if (r->status != STORE_OK && as->kept->arena == NULL)
-		return req_fail(req, r->problem);
 	if (r->status == STORE_OK && store_nrows(r, 0) > 0) {
-		take_row(as->kept, r);
-		as->kept->seen = loop_mono(rs->options.loop);
+		if (k == NULL)
+			k = add(rs->crls, as->issuer, as->list);
+		take_row(k, r);
+		k->seen = loop_mono(rs->options.loop);
+	} else if (r->status == STORE_OK && k != NULL) {
+		drop(k); /* a shard that nobody needs any more */
+		k = NULL;
 	}
-	if (as->kept->arena == NULL)
-		return fail_early(req);
-	return serve(req, as->kept);
+	if (k != NULL && k->arena != NULL)
+		return serve(req, k);
+	if (r->status != STORE_OK)
+		return req_fail(req, r->problem);
+	return as->expected ? fail_early(req) : fail_unknown(req);
+}
+
+static enum step
+get(struct asking *as)
+{
+	struct req *req = as->req;
+	struct responder *rs = req->app->ctx;
+	struct kept *k = find(rs->crls, as->issuer, as->list);
+	struct batch *b;
+
+	if (k != NULL && loop_mono(rs->options.loop) - k->seen < KEEP)
+		return serve(req, k);
+	b = store_new_batch(rs->options.store, &req->task,
+	    str_from(as->issuer));
+	store_add(b, SQL_CRL_GET);
+	store_str(b, str_from(as->issuer));
+	store_int(b, k != NULL ? k->number : 0);
+	store_str(b, str_from(as->list));
+	return store_send_batch(b, on_row, as);
+}
+
+/* NULL: answered, and nothing of req may be used. */
+static struct asking *
+begin(struct req *req, struct issuer_publishing *p)
+{
+	struct issuer *issuer = responder_issuer(req, "CRL");
+	struct asking *as;
+
+	if (issuer == NULL)
+		return NULL;
+	*p = issuer_local_publishing(issuer);
+	if (p->crl_interval == 0) {
+		(void)req_fail(req,
+		    problem_new(req->task.arena, PROBLEM_NOT_FOUND,
+			"this issuer publishes no CRL"));
+		return NULL;
+	}
+	as = arena_new(req->task.arena, struct asking);
+	*as = (struct asking){ .req = req, .expected = true };
+	as->issuer = str_cstr(req->task.arena, str_from(issuer->name));
+	return as;
 }
 
 static enum step
 crl_start_get(struct req *req)
 {
-	struct responder *rs = req->app->ctx;
-	struct issuer *issuer = responder_issuer(req, "CRL");
-	struct asking *as;
-	struct batch *b;
-	struct kept *k;
+	struct issuer_publishing p;
+	struct asking *as = begin(req, &p);
 
-	if (issuer == NULL)
+	return as != NULL ? get(as) : STEP_DONE;
+}
+
+/* One spelling of each number. */
+static bool
+parse_part(struct str text, uint64_t *out)
+{
+	return text.n > 0 && text.n <= 3 && (text.p[0] != '0' || text.n == 1) &&
+	    str_u64(text, out);
+}
+
+static enum step
+shard_start_get(struct req *req)
+{
+	struct str shards = req->params[1], shard = req->params[2];
+	struct issuer_publishing p;
+	struct asking *as = begin(req, &p);
+	uint64_t n, i;
+
+	if (as == NULL)
 		return STEP_DONE;
-	if (issuer_local_publishing(issuer).crl_interval == 0)
-		return req_fail(req,
-		    problem_new(req->task.arena, PROBLEM_NOT_FOUND,
-			"this issuer publishes no CRL"));
-	k = find(rs->crls, issuer->name);
-	if (k->arena != NULL && loop_mono(rs->options.loop) - k->seen < KEEP)
-		return serve(req, k);
-	as = arena_new(req->task.arena, struct asking);
-	*as = (struct asking){ .req = req, .kept = k };
-	b = store_new_batch(rs->options.store, &req->task,
-	    str_from(issuer->name));
-	store_add(b, SQL_CRL_GET);
-	store_str(b, str_from(issuer->name));
-	store_int(b, k->number);
-	return store_send_batch(b, on_row, as);
+	if (!parse_part(shards, &n) || !parse_part(shard, &i) || n < 2 ||
+	    i >= n)
+		return fail_unknown(req);
+	(void)snprintf(as->list, sizeof(as->list), "%u/%u", (unsigned)n,
+	    (unsigned)i);
+	as->expected = n == p.crl_shards;
+	return get(as);
 }
 
 const struct route crl_route = {
@@ -171,4 +252,11 @@ const struct route crl_route = {
 	.path = "/crl",
 	.name = "crl",
 	.start = crl_start_get,
+};
+
+const struct route crl_shard_route = {
+	.methods = REQ_GET | REQ_HEAD,
+	.path = "/crl/:shards/:shard",
+	.name = "crl",
+	.start = shard_start_get,
 };

@@ -42,8 +42,8 @@ static const struct route certificate_route = {
 	.start = certificate_start,
 };
 
-static const struct route *const routes[] = { &crl_route, &ocsp_post_route,
-	&ocsp_get_route, &certificate_route, NULL };
+static const struct route *const routes[] = { &crl_route, &crl_shard_route,
+	&ocsp_post_route, &ocsp_get_route, &certificate_route, NULL };
 
 /* ---- answers */
 

@@ -3,6 +3,7 @@
  * What anybody may ask about the certificates of the local issuers:
  *
  *	/ca/ISSUER/crl		the CRL (RFC 5280), as the store has it
+ *	/ca/ISSUER/crl/N/I	its shard I of N
  *	/ca/ISSUER/ocsp		OCSP (RFC 6960, 5019), by POST and by GET
  *	/ca/ISSUER/certificate	the CA's certificate in DER
  */

@@ -45,7 +45,7 @@ enum step responder_reply(struct req *, const struct freshness *,
 
 /* ---- crl.c */
 
-extern const struct route crl_route;
+extern const struct route crl_route, crl_shard_route;
 struct crl_cache *crl_cache_new(void);
 void crl_cache_free(struct crl_cache *);
 

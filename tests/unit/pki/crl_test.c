@@ -117,6 +117,63 @@ entries_are_what_was_added(void **state)
 }
 
 static void
+a_shard_says_where_it_belongs(void **state)
+{
+	struct world *w = *state;
+	struct pki_crl *crl = pki_crl_new(w->arena);
+	struct str url = STR("http://ca.example/crl/16/3"), got;
+	ISSUING_DIST_POINT *idp;
+	GENERAL_NAME *name;
+	int critical = -1;
+	X509_CRL *back;
+
+	pki_crl_set_point(crl, url);
+	assert_true(pki_crl_add(crl, BYTES("\x30"), now - 10, 1));
+	back = reread(sign_now(w, crl, 7));
+	assert_int_equal(X509_CRL_verify(back, w->ca.key), 1);
+	assert_int_equal(X509_CRL_get_ext_count(back), 3);
+	idp = X509_CRL_get_ext_d2i(back, NID_issuing_distribution_point,
+	    &critical, NULL);
+	assert_non_null(idp);
+	assert_int_equal(critical, 1);
+	assert_int_equal(idp->distpoint->type, 0);
+	assert_int_equal(sk_GENERAL_NAME_num(idp->distpoint->name.fullname), 1);
+	name = sk_GENERAL_NAME_value(idp->distpoint->name.fullname, 0);
+	assert_int_equal(name->type, GEN_URI);
+	got = str_make(name->d.uniformResourceIdentifier->data,
+	    (size_t)name->d.uniformResourceIdentifier->length);
+	assert_true(str_eq(got, url));
+	assert_false(
+	    idp->onlyuser || idp->onlyCA || idp->onlyattr || idp->indirectCRL);
+	ISSUING_DIST_POINT_free(idp);
+	X509_CRL_free(back);
+}
+
+static void
+each_serial_is_in_one_shard(void **state)
+{
+	(void)state;
+	for (unsigned n = 1; n <= 256; n++)
+		for (unsigned b = 0; b < 256; b++) {
+			char serial[2] = { 1, (char)b };
+			unsigned in = 0, i;
+
+			i = pki_crl_shard(str_make(serial, 2), n);
+			assert_true(i < n);
+			for (unsigned k = 0; k < n; k++) {
+				struct pki_crl_bounds x = pki_crl_bounds(k, n);
+				bool has = x.first <= b && b <= x.last;
+
+				assert_int_equal(has, k == i);
+				in += has;
+			}
+			assert_int_equal(in, 1);
+		}
+	assert_int_equal(pki_crl_shard(BYTES("\x01\xff"), 16), 15);
+	assert_int_equal(pki_crl_shard(BYTES("\x01\x3f"), 16), 3);
+}
+
+static void
 each_kind_of_key_signs(void **state)
 {
 	static const enum pki_key_kind kinds[] = { PKI_RSA, PKI_P256, PKI_P384,
@@ -199,6 +256,8 @@ main(void)
 		cmocka_unit_test(an_empty_list_has_no_list_of_entries),
 		cmocka_unit_test(a_list_says_whose_it_is_which_and_until_when),
 		cmocka_unit_test(entries_are_what_was_added),
+		cmocka_unit_test(a_shard_says_where_it_belongs),
+		cmocka_unit_test(each_serial_is_in_one_shard),
 		cmocka_unit_test(each_kind_of_key_signs),
 		cmocka_unit_test(bad_entries_spoil_the_list),
 		cmocka_unit_test(bad_lists_are_not_signed),

@@ -244,17 +244,20 @@ CREATE TABLE certificate_names (
 );
 CREATE INDEX certificate_names_name ON certificate_names (name, certificate);
 
--- The newest CRL of each local issuer. Written: by whoever makes the next one,
+-- The newest CRLs of each local issuer. Written: by whoever makes the next one,
 -- which the number guards.
 CREATE TABLE crls (
-	issuer TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	issuer TEXT COLLATE "C" NOT NULL,
+	list TEXT COLLATE "C" NOT NULL,      -- '': complete; N/I: shard I of N
 	number BIGINT NOT NULL CHECK (number > 0),
 	made BIGINT NOT NULL,                -- thisUpdate
 	since BIGINT NOT NULL,               -- what expired before is left out
 	recent BIGINT NOT NULL,              -- entries of shortly before made
 	next_update BIGINT NOT NULL,
 	digest TEXT COLLATE "C" NOT NULL,    -- of der
-	der BLOB NOT NULL
+	der BLOB NOT NULL,
+	needed BIGINT,                       -- until when; NULL: no end is known
+	PRIMARY KEY (issuer, list)
 );
 
 -- Cert loops: one row a loop. Written: when it begins to be wanted or its
