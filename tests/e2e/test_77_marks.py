@@ -323,7 +323,11 @@ def test_ten_thousand(server, figures):
     assert count(server, "renew_start IS NOT NULL") == ROWS
     assert not is_due_now(issued)
     # nothing of it took the loop for long: each step is small
-    assert slowest[0] < took / 4
+    values = server.metrics()
+    family = "certloop_loop_turn_cpu_seconds"
+    most = 0.25 if server.is_sanitized() else 0.1
+    assert values[f'{family}_bucket{{le="{most}"}}'] == values[
+        f"{family}_count"]
 
 
 def test_every_replica_answers_the_new_window(replicas):
