@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,8 @@ from cryptography.x509 import ocsp
 import peers
 import servers
 import table
+from jose import b64
+from x509 import make_csr, new_key
 
 ORDERS = int(os.environ.get("BENCH_ORDERS", "10000"))
 CONNECTIONS = int(os.environ.get("BENCH_CONNECTIONS", "32"))
@@ -39,6 +42,7 @@ class Bench:
         self.floor = None       # microseconds of bare crypto an issuance
         self.issuances = {}     # server: report, with more members
         self.unsigned = {}      # (scenario, server): report
+        self.frozen = {}        # Vault's state: report
         self.ocsp = {}          # (scenario, limit): report, share of hits
         self.good = True
         self.stack = contextlib.ExitStack()
@@ -151,6 +155,85 @@ def run_postgres(bench):
         issue(bench, "postgres", server)
 
 
+FROZEN = """
+profile default {
+  issuer = local
+  auth_mode = trust_authenticated
+  open = true
+}
+profile frozen {
+  issuer = vault
+  auth_mode = trust_authenticated
+  open = true
+}
+"""
+
+WAITING = 32    # orders that the frozen Vault was asked for
+
+
+@contextlib.contextmanager
+def vault(directory):
+    """The scripted Vault as a program: it, and a section that names it."""
+    token = directory / "vault-token"
+    token.touch(mode=0o600)
+    token.write_text("s.token")
+    peer = subprocess.Popen(
+        [*servers.WITH_US, sys.executable,
+         Path(__file__).resolve().parent.parent / "lib/vault_peer.py"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        port = json.loads(peer.stdout.readline())["listening"]
+        know = {"token": {"value": "s.token", "ttl": 3600,
+                          "renewable": True}}
+        print(json.dumps(know), file=peer.stdin, flush=True)
+        peer.stdout.readline()
+        yield peer, f"""
+issuer vault {{
+  type = vault
+  address = "http://127.0.0.1:{port}"
+  token_file = "{token}"
+  role = servers
+  timeout = 10m
+}}
+"""
+    finally:
+        peer.kill()
+        peer.wait()
+
+
+def run_frozen(bench):
+    """The same load on the local CA while Vault is idle, while it is stopped
+    with requests of another profile in its hands, and when it goes on."""
+    with vault(bench.directory) as (peer, section), \
+            bench.certloopd(name="frozen", profiles=FROZEN, extra=section,
+                            top="finalize_wait = 0") as server:
+        def load():
+            return bench.load(
+                f"{server.profile_url()}/directory", server.root, server.pid,
+                "-n", ORDERS // 2, "-c", CONNECTIONS // 4)
+        load()      # to warm up
+        bench.frozen["idle"] = load()
+        peer.send_signal(signal.SIGSTOP)
+        client = server.client(profile="frozen")
+        client.register()
+        key = new_key()
+        for i in range(WAITING):
+            names = [f"frozen{i}.bench.example"]
+            order = client.order(names)
+            csr = b64(make_csr(names, key))
+            client.send(order["finalize"], {"csr": csr})
+        bench.frozen["frozen"] = load()
+        metrics = server.metrics()
+        waiting = metrics['certloop_issuer_running{issuer="vault"}']
+        if waiting != WAITING:
+            bench.fail(f"{waiting:.0f} requests wait for Vault, "
+                       f"not {WAITING}")
+        peer.send_signal(signal.SIGCONT)
+        servers.wait_for(lambda: server.metrics()[
+            'certloop_issuer_running{issuer="vault"}'] == 0, 20, "Vault")
+        bench.frozen["thawed"] = load()
+
+
 def run_pebble(bench):
     """Pebble validates always; its polls and challenges are counted in."""
     if not shutil.which("pebble"):
@@ -238,6 +321,7 @@ RUN = {
     "redis": run_redis,
     "sqlite": run_sqlite,
     "postgres": run_postgres,
+    "frozen": run_frozen,
     "pebble": run_pebble,
     "unsigned": run_unsigned,
     "ocsp": run_ocsp,

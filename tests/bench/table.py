@@ -66,6 +66,19 @@ def write_issuances(bench):
     write_rows(bench.out, ["", *names], rows)
 
 
+def write_frozen(bench):
+    reports = list(bench.frozen.values())
+    print(f"\nFull issuance by the local CA, {reports[0]['connections']} "
+          "connections, while Vault is", file=bench.out)
+    rows = [["issuances a second", *[number(r["rate"]) for r in reports]],
+            ["failed", *[str(r["failed"]) for r in reports]]]
+    for request in ("new-order", "finalize", "certificate"):
+        for figure in ("p50", "p99"):
+            rows.append([f"{request} {figure} ms",
+                         *[ms(r, request, f"{figure}_us") for r in reports]])
+    write_rows(bench.out, ["", *bench.frozen], rows)
+
+
 def write_unsigned(bench):
     rows = []
     for (scenario, name), r in bench.unsigned.items():
@@ -102,6 +115,8 @@ def write_ocsp(bench):
 def write(bench):
     if bench.issuances:
         write_issuances(bench)
+    if bench.frozen:
+        write_frozen(bench)
     if bench.unsigned:
         write_unsigned(bench)
     if bench.ocsp:

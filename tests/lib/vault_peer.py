@@ -168,6 +168,7 @@ class VaultPeer:
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
+            request_queue_size = 128    # that wait while it is stopped
 
             def handle_error(self, request, client_address):
                 pass  # a client that went away
