@@ -14,6 +14,7 @@ begin_signing(struct world *w)
 	command(w, "{\"token\":{\"value\":\"s.first\",\"ttl\":100000}}");
 	write_token(w, "s.first");
 	make_issuer(w);
+	wait_heard(w, "/auth/token/lookup-self", 1);
 }
 
 /* The member of the last body that was sent to the path. */
