@@ -497,7 +497,7 @@ a_responder_signs_by_its_key_and_brings_its_certificate(void **state)
 	struct pki_ocsp_signer signer = { .key = w->key, .spki = s.spki };
 	struct pki_ocsp_request rq;
 	struct pki_cert c;
-	struct str bits;
+	struct str bits = STR_NONE;
 	CBS data, any, spki, seq, alg;
 
 	must(pki_make_responder(w->arena, &w->ca, &s, &signer.cert));
