@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A child that writes a line for each address: index of the name, address. It
- * has a child for each name, so that one that takes for ever to be looked up
- * does not keep the others waiting.
+ * A child that writes a line for each address: index of the name, address; or
+ * a hyphen, if the name has none for certain. It has a child for each name, so
+ * that one that takes for ever to be looked up takes nothing from the others.
  */
 #include "loop/lookup.h"
 
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,10 +18,10 @@
 #include "base/when.h"
 
 enum {
-	ADDRS_MAX = 16, /* of one name */
 	LINE_MAX_LEN = 48,
+	PATIENCE = 15, /* sec; resolv.conf(5): 5 for a server that is dead */
 };
-#define LIMIT (5 * WHEN_SECOND) /* a resolver that is later is none */
+#define LIMIT ((PATIENCE + 2) * WHEN_SECOND) /* the alarms end it before */
 #define REST (10 * WHEN_SECOND)
 
 static struct addr
@@ -37,13 +38,15 @@ read_addr(const struct addrinfo *i)
 }
 
 size_t
-lookup_now(const char *name, struct addr *out, size_t max, const char **why)
+lookup_now(const char *name, struct addr *out, size_t max, const char **why,
+    bool *gone)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list, *i;
 	int error = getaddrinfo(name, NULL, &hints, &list);
 	size_t n = 0;
 
 	*why = "it has no address";
+	*gone = error == 0 || error == EAI_NONAME || error == EAI_NODATA;
 	if (error != 0) {
 		*why = gai_strerror(error);
 		return 0;
@@ -61,14 +64,17 @@ static void
 look_up_one(const struct lookup *l, unsigned name)
 {
 	struct arena *a = arena_create();
-	struct buf lines = buf_new(a, ADDRS_MAX * LINE_MAX_LEN);
-	struct addr v[ADDRS_MAX];
+	struct buf lines = buf_new(a, LOOKUP_ADDRS_MAX * LINE_MAX_LEN);
+	struct addr v[LOOKUP_ADDRS_MAX];
 	const char *why;
-	size_t n = lookup_now(l->names[name], v, ADDRS_MAX, &why);
+	bool gone;
+	size_t n = lookup_now(l->names[name], v, LOOKUP_ADDRS_MAX, &why, &gone);
 
 	for (size_t i = 0; i < n; i++)
 		buf_printf(&lines, "%u " STR_FMT "\n", name,
 		    STR_ARG(addr_text(a, v[i])));
+	if (n == 0 && gone)
+		buf_printf(&lines, "%u -\n", name);
 	child_say(lines.p, lines.len); /* in one piece: below PIPE_BUF */
 }
 
@@ -79,6 +85,7 @@ look_up(const void *job)
 
 	for (unsigned i = 0; i < l->n; i++)
 		if (fork() == 0) {
+			(void)alarm(PATIENCE); /* so that it is reaped here */
 			look_up_one(l, i);
 			_exit(0);
 		}
@@ -88,37 +95,53 @@ look_up(const void *job)
 
 /* ---- our side */
 
-/* The lines of one name; they come as each child is done. */
-static size_t
-read_lines(struct str text, unsigned name, struct lookup_found *out, size_t max)
+/*
+ * The lines of one name, which come as each child is done. False: nothing was
+ * said of it.
+ */
+static bool
+read_lines(struct str text, unsigned name, struct lookup_found *out, size_t *n)
 {
-	size_t n = 0;
 	uint64_t index;
+	bool said = false;
 
-	while (text.n > 0 && n < max) {
+	while (text.n > 0) {
 		struct str line = str_cut(&text, '\n');
 
-		if (str_u64(str_cut(&line, ' '), &index) && index == name &&
-		    addr_parse(line, &out[n].addr))
-			out[n++].name = name;
+		if (!str_u64(str_cut(&line, ' '), &index) || index != name)
+			continue;
+		said = true;
+		if (*n < LOOKUP_FOUND_MAX && addr_parse(line, &out[*n].addr))
+			out[(*n)++].name = name;
 	}
-	return n;
+	return said;
+}
+
+static void
+keep_known(const struct lookup *l, unsigned name, struct lookup_found *out,
+    size_t *n)
+{
+	for (size_t i = 0; i < l->nknown && *n < LOOKUP_FOUND_MAX; i++)
+		if (l->known[i].name == name)
+			out[(*n)++] = l->known[i];
 }
 
 static void
 on_ended(void *arg)
 {
 	struct lookup *l = arg;
-	char text[LOOKUP_NAMES_MAX * ADDRS_MAX * LINE_MAX_LEN];
+	char text[LOOKUP_FOUND_MAX * LINE_MAX_LEN];
 	struct lookup_found found[LOOKUP_FOUND_MAX];
 	size_t len = child_read(&l->child, text, sizeof(text)), n = 0;
 
 	l->running = false;
 	child_forget(&l->child);
 	for (unsigned i = 0; i < l->n; i++)
-		n += read_lines(str_make(text, len), i, found + n,
-		    LOOKUP_FOUND_MAX - n);
-	l->fn(l->arg, found, n);
+		if (!read_lines(str_make(text, len), i, found, &n))
+			keep_known(l, i, found, &n);
+	memcpy(l->known, found, n * sizeof(*found));
+	l->nknown = n;
+	l->fn(l->arg, l->known, n);
 }
 
 void
@@ -132,6 +155,13 @@ lookup_init(struct lookup *l, struct loop *loop, const char *const *names,
 		.n = n,
 		.fn = fn,
 		.arg = arg };
+}
+
+void
+lookup_know(struct lookup *l, unsigned name, struct addr addr)
+{
+	if (l->nknown < LOOKUP_FOUND_MAX)
+		l->known[l->nknown++] = (struct lookup_found){ name, addr };
 }
 
 bool
@@ -160,6 +190,7 @@ lookup_stop(struct lookup *l)
 	if (!l->running)
 		return;
 	child_kill(&l->child);
+	(void)waitpid(l->child.pid, NULL, 0);
 	child_forget(&l->child);
 	l->running = false;
 }

@@ -89,8 +89,9 @@ resolve(struct redis_endpoint *out, size_t *n)
 	struct redis_endpoint e = *out;
 	struct addr v[ADDRS_MAX];
 	const char *why;
+	bool gone;
 
-	*n = lookup_now(e.name, v, ADDRS_MAX, &why);
+	*n = lookup_now(e.name, v, ADDRS_MAX, &why, &gone);
 	for (size_t i = 0; i < *n; i++) {
 		out[i] = e;
 		out[i].addr = v[i];
@@ -197,5 +198,5 @@ endpoints_move(struct redis *r, const struct lookup_found *found, size_t n)
 		    add_found(r, &old[i], found, n) == 0)
 			endpoints_add(r, &old[i], (struct addr){ .len = 0 });
 	}
-	r->endpoint = 0;
+	r->endpoint %= r->nendpoints; /* go on: those behind have their turn */
 }

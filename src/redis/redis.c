@@ -87,6 +87,18 @@ copy_options(struct redis *r, const struct redis_options *o)
 		r->options.in_flight_max = IN_FLIGHT_DEFAULT;
 }
 
+/* What lookups begin with. */
+static void
+know_endpoints(struct redis *r)
+{
+	for (unsigned name = 0; name < r->nnames; name++)
+		for (size_t i = 0; i < r->nendpoints; i++)
+			if (r->endpoints[i].name == r->names[name] &&
+			    r->endpoints[i].addr.len != 0)
+				lookup_know(&r->lookup, name,
+				    r->endpoints[i].addr);
+}
+
 static void
 on_lookup(void *arg, const struct lookup_found *found, size_t n)
 {
@@ -104,7 +116,7 @@ on_master_lookup(void *arg, const struct lookup_found *found, size_t n)
 		    "the master's name %s has no address", r->master_name);
 		return;
 	}
-	e.addr = found[0].addr;
+	e.addr = found[r->master_turn % n].addr;
 	redis_find(r, &e);
 }
 
@@ -122,6 +134,7 @@ make(struct loop *loop, const struct redis_options *o)
 	    STR_ARG(r->options.prefix));
 	r->fd = -1;
 	lookup_init(&r->lookup, loop, r->names, r->nnames, on_lookup, r);
+	know_endpoints(r);
 	r->master_names[0] = r->master_name;
 	lookup_init(&r->master_lookup, loop, r->master_names, 1,
 	    on_master_lookup, r);
@@ -276,6 +289,8 @@ redis_drop(struct redis *r, enum fault fault, const char *fmt, ...)
 	va_start(ap, fmt);
 	set_trouble(r, fault, fmt, ap);
 	va_end(ap);
+	if (r->found && r->state != CONN_SERVING)
+		r->master_turn++;
 	wire_close(r);
 	command_lose_all(r);
 	r->state = CONN_RESTING;

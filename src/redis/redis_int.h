@@ -94,6 +94,7 @@ struct redis {
 	struct lookup lookup;
 	bool found; /* a Sentinel told: the next dial goes to the master */
 	struct redis_endpoint master;
+	unsigned master_turn; /* which address of its name */
 	char master_name[DIAL_NAME_MAX + 1];
 	const char *master_names[1];
 	struct lookup master_lookup;

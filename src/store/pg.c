@@ -70,6 +70,9 @@ pg_new(struct loop *loop, const struct store_options *o, struct arena *a,
 	timer_init(&pg->tick, loop, run_tick, pg);
 	lookup_init(&pg->lookup, loop, params->names, params->nnames, on_lookup,
 	    pg);
+	for (size_t i = 0; i < params->nfound; i++)
+		lookup_know(&pg->lookup, params->found[i].name,
+		    params->found[i].addr);
 	for (unsigned i = 0; i < pg->nconns; i++) {
 		pg_conn_init(&pg->conns[i], pg);
 		pg_conn_start(&pg->conns[i]);

@@ -138,6 +138,8 @@ struct pg_params {
 	struct str hosts, ports; /* as given; empty: there are no names */
 	const char *names[PG_NAMES_MAX];
 	unsigned nnames;
+	struct lookup_found *found; /* where they were at the start */
+	size_t nfound;
 };
 
 /*

@@ -137,6 +137,7 @@ is_name(struct str host)
 	struct addr addr;
 
 	return host.n > 0 && host.p[0] != '/' && host.p[0] != '@' &&
+	    str_find(host, '%') == host.n && /* fe80::1%eth0 */
 	    !addr_parse(host, &addr);
 }
 
@@ -152,7 +153,8 @@ pg_params_move(struct pg_params *p, struct arena *a,
 		.host = buf_new(a, LIST_MAX),
 		.addr = buf_new(a, LIST_MAX),
 		.port = buf_new(a, LIST_MAX) };
-	struct str rest = p->hosts, prest = p->ports, port = STR("");
+	struct str rest = p->hosts, prest = p->ports, port = prest;
+	bool listed = str_find(prest, ',') < prest.n; /* else one for all */
 	unsigned name = 0;
 
 	if (n == 0)
@@ -162,7 +164,7 @@ pg_params_move(struct pg_params *p, struct arena *a,
 
 		more = str_find(rest, ',') < rest.n;
 		host = str_cut(&rest, ',');
-		if (prest.n > 0)
+		if (listed)
 			port = str_cut(&prest, ',');
 		if (is_name(host))
 			add_name(&h, p, name++, port, found, n);
@@ -200,12 +202,13 @@ list_names(struct pg_params *p, struct arena *a)
 static bool
 resolve_names(struct pg_params *p, struct arena *a, const char **why)
 {
-	struct lookup_found found[LOOKUP_FOUND_MAX];
 	struct addr v[ADDRS_MAX];
-	size_t n = 0, some;
+	size_t some;
+	bool gone;
 
+	p->found = arena_array(a, struct lookup_found, p->nnames * ADDRS_MAX);
 	for (unsigned i = 0; i < p->nnames; i++) {
-		some = lookup_now(p->names[i], v, ADDRS_MAX, why);
+		some = lookup_now(p->names[i], v, ADDRS_MAX, why, &gone);
 		if (some == 0) {
 			*why = str_printf(a,
 			    "cannot resolve the host %s of the store: %s",
@@ -214,10 +217,11 @@ resolve_names(struct pg_params *p, struct arena *a, const char **why)
 			return false;
 		}
 		for (size_t j = 0; j < some; j++)
-			found[n++] = (struct lookup_found){ i, v[j] };
+			p->found[p->nfound++] = (struct lookup_found){ i,
+				v[j] };
 	}
 	*why = "the store has too many hosts";
-	return pg_params_move(p, a, found, n);
+	return pg_params_move(p, a, p->found, p->nfound);
 }
 
 static bool

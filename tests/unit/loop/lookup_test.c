@@ -83,6 +83,32 @@ after_a_failure_they_are_looked_up_now_and_then(void **state)
 	assert_false(none.running);
 }
 
+/* A name of 300 letters: the resolver cannot say that there is none. */
+static void
+what_is_known_stays_unless_the_name_is_gone(void **state)
+{
+	static char endless[301];
+	const char *names[] = { endless, "127.0.0.7" };
+	struct heard h = { .calls = 0 };
+	struct addr here = addr_from_bytes("\x7f\0\0\x09", 4), v[1];
+	const char *why;
+	struct lookup l;
+	bool gone;
+
+	memset(endless, 'x', sizeof(endless) - 1);
+	assert_int_equal(lookup_now(endless, v, 1, &why, &gone), 0);
+	lookup_init(&l, *state, names, 2, hear, &h);
+	lookup_know(&l, 0, here);
+	lookup_know(&l, 1, here);
+	assert_true(lookup_start(&l));
+	run_until(*state, &h, 1);
+	assert_int_equal(h.n, gone ? 1 : 2);
+	assert_int_equal(h.v[h.n - 1].name, 1); /* found anew */
+	assert_int_equal(h.v[h.n - 1].addr.bytes[3], 7);
+	if (!gone)
+		assert_true(addr_eq(h.v[0].addr, here));
+}
+
 static void
 one_that_was_stopped_is_not_heard_of(void **state)
 {
@@ -105,13 +131,15 @@ a_name_without_an_address_has_its_reason(void **state)
 {
 	struct addr v[2];
 	const char *why = NULL;
+	bool gone;
 
 	(void)state;
-	assert_int_equal(lookup_now("no-such-name.invalid", v, 2, &why), 0);
+	assert_int_equal(lookup_now("no-such-name.invalid", v, 2, &why, &gone),
+	    0);
 	assert_non_null(why);
-	assert_int_equal(lookup_now("127.0.0.7", v, 2, &why), 1);
+	assert_int_equal(lookup_now("127.0.0.7", v, 2, &why, &gone), 1);
 	assert_int_equal(v[0].bytes[3], 7);
-	assert_int_equal(lookup_now("127.0.0.7", v, 0, &why), 0);
+	assert_int_equal(lookup_now("127.0.0.7", v, 0, &why, &gone), 0);
 }
 
 int
@@ -121,6 +149,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(names_are_looked_up_by_a_child),
 		T(after_a_failure_they_are_looked_up_now_and_then),
+		T(what_is_known_stays_unless_the_name_is_gone),
 		T(one_that_was_stopped_is_not_heard_of),
 		T(a_name_without_an_address_has_its_reason),
 	};
