@@ -367,3 +367,28 @@ loop site {{
     run(server, "cert", "mark", first)
     time.sleep(2)
     assert shown()["version"] == 2
+
+
+def test_a_mark_puts_off_no_renewal_that_is_nearer(new_server, engine,
+                                                   tmp_path):
+    server = new_server(engine, extra="".join(f"""
+loop site{n} {{
+  names = {{ "site{n}.example.org" }}
+  profile = default
+  folder = "{tmp_path / f'site{n}'}"
+}}
+""" for n in range(4))).start()
+
+    def ask(what):
+        return [int(row[0]) for row in server.store.query(what)]
+    wait_for(lambda: ask("SELECT count(*) FROM loops WHERE version = 1")
+             == [4], 30, "the first pairs", 0.2)
+    soon = int((time.time() + 3600) * 10 ** 6)
+    server.store.execute(
+        f"UPDATE loops SET renew_at = {soon}, next_attempt = {soon}")
+    run(server, "cert", "mark", "--all", "--over", "20d", "--yes")
+    # one of the four at once, the others before their hour is over
+    left = ask("SELECT next_attempt FROM loops WHERE version = 1")
+    assert len(left) >= 3 and max(left) <= soon
+    assert ask("SELECT count(*) FROM loops WHERE stale = 1 OR version > 1") \
+        == [4]

@@ -279,8 +279,13 @@ UPDATE certificates SET renew_start = NULL, renew_end = NULL
 WHERE id = $1 AND renew_start IS NOT NULL
 RETURNING id;
 
--- The loop that has it in use obtains another one.
+-- The loop that has it in use obtains another one: in its turn, or before if
+-- it would renew before, or tries to already.
 -- name: cert_mark_loop
 -- args: loop text, certificate text, wait int
-UPDATE loops SET stale = 1, next_attempt = now_us() + $3, updated = now_us()
+UPDATE loops SET stale = 1, next_attempt = CASE
+        WHEN next_attempt <= now_us() + $3 AND (state = 'failing'
+            OR renew_at IS NULL OR renew_at <= now_us() + $3)
+        THEN next_attempt ELSE now_us() + $3 END,
+    updated = now_us()
 WHERE name = $1 AND certificate = $2 AND state <> 'stopped';
