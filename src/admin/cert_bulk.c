@@ -429,14 +429,16 @@ cert_parse_reason(struct admin_call *c, int64_t *out)
 static const struct problem *
 parse_which(struct admin_call *c, struct bulk *k)
 {
-	bool all = admin_param(c, "all").p != NULL, empty;
 	const struct problem *pr;
+	struct str all;
+	bool empty;
 
-	if ((pr = cert_filter_parse(c, &k->filter)) != NULL ||
+	if ((pr = admin_parse_word(c, "all", "yes", &all)) != NULL ||
+	    (pr = cert_filter_parse(c, &k->filter)) != NULL ||
 	    (pr = parse_named(c, k)) != NULL)
 		return pr;
 	empty = cert_filter_is_empty(&k->filter) && k->filter.marked < 0;
-	if ((k->named != NULL) + !empty + all != 1)
+	if ((k->named != NULL) + !empty + (all.p != NULL) != 1)
 		return problem_new(c->arena, PROBLEM_BAD_PARAMETER,
 		    "say which certificates: by \"certificates\" in the body, "
 		    "or by filters, or by all=yes");

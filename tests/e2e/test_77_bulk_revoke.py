@@ -109,6 +109,7 @@ def test_what_will_not_do(server):
     for path, body, what in (
             ("revoke", b"", "say which"),
             ("revoke?status=revoked", b"", "valid"),
+            ("revoke?all=no", b"", "one of: yes"),
             ("revoke?all=yes", b'{"reason":[]}', "reason")):
         status, answer = api(server, "POST", f"/certificates/{path}", body)
         assert status == 400 and what in answer["detail"]
