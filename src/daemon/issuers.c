@@ -35,6 +35,18 @@ issuers_local(const struct daemon *d)
 
 /* ---- options */
 
+/* Of all profiles: who signs for which may change by a reload. */
+static int64_t
+longest_life(const struct conf *c)
+{
+	int64_t longest = 0;
+
+	for (size_t i = 0; i < c->nprofiles; i++)
+		if (c->profiles[i].lifetime > longest)
+			longest = c->profiles[i].lifetime;
+	return longest;
+}
+
 static struct issuer_local_options
 local_options(struct arena *a, const struct daemon *d, const struct conf *c,
     const struct conf_issuer *ci)
@@ -70,6 +82,7 @@ local_options(struct arena *a, const struct daemon *d, const struct conf *c,
 		.ocsp_lifetime = ci->ocsp ? ci->ocsp_lifetime : 0,
 		.responder_lifetime = ci->ocsp_responder_lifetime,
 		.crl_shards = (unsigned)ci->crl_shards,
+		.longest = longest_life(c),
 	};
 }
 

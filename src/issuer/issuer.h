@@ -183,6 +183,7 @@ struct issuer_local_options {
 	int64_t crl_interval, crl_lifetime, ocsp_lifetime;
 	int64_t responder_lifetime; /* 0: its own key signs answers of OCSP */
 	unsigned crl_shards; /* lists besides the complete one; 0, 1: none */
+	int64_t longest;     /* usec: no profile gives a longer life */
 };
 
 /* Read key and chain, check them. NULL: *why (in the arena) says what. */
@@ -206,6 +207,7 @@ struct issuer_publishing {
 	int64_t crl_interval; /* usec; 0: no CRL */
 	int64_t crl_lifetime;
 	unsigned crl_shards;   /* 1: only the complete CRL */
+	int64_t longest;       /* usec: no profile gives a longer life */
 	int64_t ocsp_lifetime; /* usec; 0: no OCSP */
 	/* usec, of the certificate that signs its answers; 0: the CA's does */
 	int64_t responder_lifetime;

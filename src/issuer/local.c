@@ -229,6 +229,7 @@ issuer_local_set(struct issuer *issuer, const struct issuer_local_options *o)
 		.crl_lifetime = o->crl_lifetime,
 		.ocsp_lifetime = o->ocsp_lifetime,
 		.responder_lifetime = o->responder_lifetime,
+		.longest = o->longest,
 		/* without a URL nobody would find them */
 		.crl_shards = o->crl_url != NULL && o->crl_interval > 0 &&
 			o->crl_shards > 1 ?

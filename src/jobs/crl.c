@@ -236,7 +236,7 @@ on_lists(void *arg, const struct store_result *r)
 	url = issuer_local_crl_url(j->issuer, j->arena, 1, 0).n > 0;
 	if (!url)
 		j->nlists = 1; /* a shard has to say where it belongs */
-	if (!untidy || !url) {
+	if (!untidy) {
 		next_list(j);
 		return STEP_WAITING;
 	}
@@ -247,6 +247,7 @@ on_lists(void *arg, const struct store_result *r)
 	store_str(b, name);
 	store_str(b, current);
 	store_int(b, SLACK);
+	store_int(b, j->publishing.longest);
 	store_add(b, SQL_CRL_REVIVE);
 	store_str(b, name);
 	store_str(b, current);
@@ -313,6 +314,19 @@ is_due(const struct crl_job *j, const struct store_result *r)
 	    store_get_int(r, 0, 0, CRL_STATE_COUNTED);
 }
 
+/*
+ * RFC 5280 section 5.2.3: numbers rise. A shard that was dropped and is needed
+ * again goes on above all that it had, for it is made less often than each
+ * second.
+ */
+static int64_t
+next_number(const struct crl_job *j, const struct store_result *r)
+{
+	if (j->list.n > 0 && store_is_null(r, 0, 0, CRL_STATE_NUMBER))
+		return store_get_int(r, 0, 0, CRL_STATE_NOW) / WHEN_SECOND;
+	return store_get_int(r, 0, 0, CRL_STATE_NUMBER) + 1;
+}
+
 static void
 send_page(struct crl_job *j)
 {
@@ -348,7 +362,7 @@ on_state(void *arg, const struct store_result *r)
 		next_list(j);
 		return STEP_DONE;
 	}
-	j->number = store_get_int(r, 0, 0, CRL_STATE_NUMBER) + 1;
+	j->number = next_number(j, r);
 	j->since = store_get_int(r, 0, 0, CRL_STATE_MADE);
 	j->made = store_get_int(r, 0, 0, CRL_STATE_NOW);
 	j->recent = 0;

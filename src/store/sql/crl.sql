@@ -44,16 +44,16 @@ FROM crls WHERE issuer = $1 AND list = $3
 -- ---- shards of an issuer: those that certificates are spread over now begin
 -- with `current`, and others are needed until the last certificate has ended
 -- that may point to them. slack: how long a replica may go on to spread as it
--- was configured before.
+-- was configured before; longest: the life that one may have that it gives then.
 
 -- name: crl_shards  args: issuer text  cols: list, needed, now
 SELECT list, needed, now_us() AS now FROM crls
 WHERE issuer = $1 AND list <> '' ORDER BY list
 
--- name: crl_retire  args: issuer text, current text, slack int
+-- name: crl_retire  args: issuer text, current text, slack int, longest int
 UPDATE crls SET needed = now_us() + $3 + COALESCE((SELECT
     c.not_after - now_us() FROM certificates c WHERE c.issuer = $1
-    AND c.not_after > now_us() ORDER BY c.not_after DESC LIMIT 1), 0)
+    AND c.not_after > now_us() + $4 ORDER BY c.not_after DESC LIMIT 1), $4)
 WHERE issuer = $1 AND list <> '' AND needed IS NULL
     AND substr(list, 1, length($2)) <> $2
 
