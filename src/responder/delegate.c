@@ -234,7 +234,12 @@ on_recorded(void *arg, const struct store_result *r)
 	    LOG_STR("serial",
 		pki_serial_text(p->arena,
 		    str_make(p->spec.serial, sizeof(p->spec.serial)))));
-	look(d);
+	if (is_usable(p, loop_wall(d->rs->options.loop))) {
+		look(d);
+	} else { /* the clock stands outside the CA's life */
+		timer_start(&d->timer, RETRY);
+		end_start(d);
+	}
 	return STEP_DONE;
 }
 
