@@ -488,6 +488,7 @@ tls_refuses_a_server_without_the_protocol(void **state)
 	struct told t;
 
 	rq.tls_port = peer_port(https);
+	rq.timeout = 3 * WHEN_SECOND; /* both shake hands in this process */
 	t = run(w, &rq);
 	assert_problem(&t, PROBLEM_TLS, "acme-tls/1");
 	peer_free(https);
