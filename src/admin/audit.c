@@ -43,25 +43,12 @@ _Static_assert((int)AUDIT_LATEST_DETAIL == (int)AUDIT_OF_ACTOR_DETAIL &&
 static bool
 parse_ago(struct str text, int64_t now, int64_t *out)
 {
-	static const struct {
-		char letter;
-		int64_t usec;
-	} units[] = {
-		{ 's', WHEN_SECOND },
-		{ 'm', WHEN_MINUTE },
-		{ 'h', WHEN_HOUR },
-		{ 'd', WHEN_DAY },
-	};
-	uint64_t n;
+	int64_t span;
 
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-		if (text.n > 1 && text.p[text.n - 1] == units[i].letter &&
-		    str_u64(str_make(text.p, text.n - 1), &n) &&
-		    n <= (uint64_t)(AGO_MAX / units[i].usec)) {
-			*out = now - (int64_t)n * units[i].usec;
-			return true;
-		}
-	return false;
+	if (!when_parse_span(text, &span) || span > AGO_MAX)
+		return false;
+	*out = now - span;
+	return true;
 }
 
 static const struct problem *

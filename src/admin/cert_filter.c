@@ -40,29 +40,15 @@ cert_plain_serial(struct arena *a, struct str s)
 	return str_make(out, n);
 }
 
-/* "30d": a number and s, m, h or d. */
 static bool
 read_span(struct str text, int64_t *out)
 {
-	static const struct {
-		char letter;
-		int64_t usec;
-	} units[] = {
-		{ 's', WHEN_SECOND },
-		{ 'm', WHEN_MINUTE },
-		{ 'h', WHEN_HOUR },
-		{ 'd', WHEN_DAY },
-	};
-	uint64_t n;
+	int64_t span;
 
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-		if (text.n > 1 && text.p[text.n - 1] == units[i].letter &&
-		    str_u64(str_make(text.p, text.n - 1), &n) && n > 0 &&
-		    n <= (uint64_t)(SPAN_MAX / units[i].usec)) {
-			*out = (int64_t)n * units[i].usec;
-			return true;
-		}
-	return false;
+	if (!when_parse_span(text, &span) || span == 0 || span > SPAN_MAX)
+		return false;
+	*out = span;
+	return true;
 }
 
 /* A moment, or a time from now on. 0: not asked for. */

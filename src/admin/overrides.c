@@ -98,29 +98,11 @@ const struct admin_route admin_overrides_route = {
 
 /* ---- POST /accounts/:id/limits/set {"limit": ..., "value": ...}, .../remove */
 
-/* "90s", "5m", "1h", "7d". */
 static bool
 parse_window(struct str text, int64_t *usec)
 {
-	static const struct {
-		char unit;
-		int64_t usec;
-	} units[] = { { 's', WHEN_SECOND }, { 'm', WHEN_MINUTE },
-		{ 'h', WHEN_HOUR }, { 'd', WHEN_DAY } };
-	struct str digits = text;
-	uint64_t n;
-
-	if (text.n < 2)
-		return false;
-	digits.n--;
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-		if (text.p[digits.n] == units[i].unit && str_u64(digits, &n) &&
-		    n > 0 &&
-		    n <= (uint64_t)(LIMIT_WINDOW_MAX / units[i].usec)) {
-			*usec = (int64_t)n * units[i].usec;
-			return true;
-		}
-	return false;
+	return when_parse_span(text, usec) && *usec > 0 &&
+	    *usec <= LIMIT_WINDOW_MAX;
 }
 
 static const struct problem *

@@ -128,3 +128,28 @@ when_parse_rfc3339(struct str s, int64_t *out)
 	*out = (int64_t)timegm(&tm) * WHEN_SECOND + fraction - offset;
 	return *out >= 0;
 }
+
+bool
+when_parse_span(struct str s, int64_t *out)
+{
+	static const struct {
+		char letter;
+		int64_t usec;
+	} units[] = {
+		{ 's', WHEN_SECOND },
+		{ 'm', WHEN_MINUTE },
+		{ 'h', WHEN_HOUR },
+		{ 'd', WHEN_DAY },
+	};
+	uint64_t n;
+
+	if (s.n < 2 || !str_u64(str_make(s.p, s.n - 1), &n))
+		return false;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (s.p[s.n - 1] == units[i].letter &&
+		    n <= (uint64_t)(INT64_MAX / units[i].usec)) {
+			*out = (int64_t)n * units[i].usec;
+			return true;
+		}
+	return false;
+}

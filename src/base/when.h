@@ -29,6 +29,12 @@ struct str when_rfc3339(struct arena *, int64_t);
  */
 bool when_parse_rfc3339(struct str, int64_t *);
 
+/*
+ * Parse a span of time: digits and one of s, m, h and d, for example 90s. It
+ * is in microseconds, 0 or more.
+ */
+bool when_parse_span(struct str, int64_t *);
+
 /* IMF-fixdate of RFC 9110 section 5.6.7. */
 struct str when_http(struct arena *, int64_t);
 

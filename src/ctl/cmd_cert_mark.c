@@ -2,35 +2,27 @@
 /* certloopctl cert mark, cert unmark */
 #include "ctl/ctl.h"
 
+#include "base/when.h"
+
 /* ---- in which time they are to be renewed */
 
 /* Seconds of --over; false after a complaint. */
 static bool
 read_over(const struct ctl *ctl, int64_t *seconds)
 {
-	static const struct {
-		char letter;
-		int64_t seconds;
-	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
 	const char *text = ctl_option(ctl, "over");
-	struct str s = str_from(text), digits = s;
-	uint64_t n;
+	int64_t span = 0;
 
-	*seconds = 0;
-	if (text == NULL)
-		return true;
-	digits.n--;
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-		if (s.p[s.n - 1] == units[i].letter && str_u64(digits, &n) &&
-		    n > 0 && n <= 10000000) {
-			*seconds = (int64_t)n * units[i].seconds;
-			return true;
-		}
-	fprintf(stderr,
-	    "certloopctl: --over %s will not do: give a time such as 90m or "
-	    "12h\n",
-	    text);
-	return false;
+	if (text != NULL &&
+	    (!when_parse_span(str_from(text), &span) || span == 0)) {
+		fprintf(stderr,
+		    "certloopctl: --over %s will not do: give a time such as "
+		    "90m or 12h\n",
+		    text);
+		return false;
+	}
+	*seconds = span / WHEN_SECOND;
+	return true;
 }
 
 static void

@@ -226,6 +226,7 @@ def test_only_what_is_valid(server):
     (["--key", "/dev/null"], USAGE, "neither"),
     (["--key", "00"], USAGE, "00"),
     (["--all", "--over", "soon"], USAGE, "--over"),
+    (["--all", "--over", ""], USAGE, "--over"),
     (["--all", "--over", "0m"], USAGE, "--over"),
     (["--all", "--over", "31d"], REFUSED, "over_seconds"),
     (["--account", "me"], REFUSED, "account"),

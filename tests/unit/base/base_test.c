@@ -308,6 +308,33 @@ when_parses_and_prints(void **state)
 }
 
 static void
+a_span_is_digits_and_a_unit(void **state)
+{
+	static const char *const bad[] = { "", "s", "5", "5x", "-5s", "5 s",
+		"5ms", "1h30m", "106751992d", "18446744073709551616s" };
+	static const struct {
+		const char *text;
+		int64_t usec;
+	} good[] = {
+		{ "0s", 0 },
+		{ "90s", 90 * WHEN_SECOND },
+		{ "15m", 15 * WHEN_MINUTE },
+		{ "12h", 12 * WHEN_HOUR },
+		{ "106751991d", 106751991 * WHEN_DAY },
+	};
+	int64_t span;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_true(when_parse_span(str_from(good[i].text), &span));
+		assert_int_equal(span, good[i].usec);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (when_parse_span(str_from(bad[i]), &span))
+			fail_msg("accepted: %s", bad[i]);
+}
+
+static void
 addresses_have_one_form(void **state)
 {
 	static const char *const bad[] = { "", "1.2.3", "01.2.3.4", "1.2.3.4.5",
@@ -392,6 +419,7 @@ main(void)
 		T(json_bounds_members_and_values),
 		T(json_writer_sticks),
 		T(when_parses_and_prints),
+		T(a_span_is_digits_and_a_unit),
 		T(addresses_have_one_form),
 		T(prefixes_hold_addresses),
 		T(problems_become_documents),
