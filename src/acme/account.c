@@ -207,8 +207,7 @@ account_start(struct areq *q)
 	if (ar->deactivate || writes)
 		audit_add(b,
 		    &(struct audit_entry){
-			.actor = str_printf(q->arena, "account:" STR_FMT,
-			    STR_ARG(q->account)),
+			.actor = acme_actor(q->arena, q->account),
 			.action = ar->deactivate ? "account.deactivate" :
 						   "account.update",
 			.object = q->account,

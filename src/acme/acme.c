@@ -419,12 +419,28 @@ acme_reply(struct areq *q, unsigned status, struct json_writer *w)
 	return req_reply(q->req, status, "application/json", text);
 }
 
+struct str
+acme_actor(struct arena *a, struct str account)
+{
+	return str_join(a, STR("account:"), account);
+}
+
+void
+acme_take_account(struct areq *q, struct batch *b)
+{
+	store_add(b, SQL_ACCOUNT_TAKE);
+	store_str(b, q->account);
+	store_str(b, q->profile->name);
+	store_int(b, q->key_version);
+	store_require(b);
+}
+
 /* What was signed well and refused all the same; our own failures are none. */
 static void
 note_refusal(struct areq *q, const struct problem *pr)
 {
 	struct str who = q->account.n > 0 ?
-	    str_join(q->arena, STR("account:"), q->account) :
+	    acme_actor(q->arena, q->account) :
 	    str_join(q->arena, STR("key:"), jwk_thumbprint(q->arena, &q->jwk));
 
 	refusals_note(q->acme->refusals,

@@ -194,6 +194,12 @@ void redeem_learn_epoch(struct acme *);
 /* A check adds what the request will take. The key lives with the request. */
 void redeem_limit(struct areq *, enum limit_id, struct str key);
 
+/* Who did it, in the audit trail. */
+struct str acme_actor(struct arena *, struct str account);
+
+/* Require that the account is valid with the key that signed. */
+void acme_take_account(struct areq *, struct batch *);
+
 /* A step for acme_recheck: there is no such object (of this account). */
 enum step acme_not_found(struct areq *);
 

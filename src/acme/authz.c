@@ -207,11 +207,7 @@ deactivate(struct areq *q)
 	struct batch *b = store_new_batch(q->acme->store, &q->req->task,
 	    q->account);
 
-	store_add(b, SQL_ACCOUNT_TAKE);
-	store_str(b, q->account);
-	store_str(b, q->profile->name);
-	store_int(b, q->key_version);
-	store_require(b);
+	acme_take_account(q, b);
 	store_add(b, SQL_ORDERS_WITHOUT_AUTHZ);
 	store_str(b, q->account);
 	store_str(b, q->object);
@@ -226,8 +222,7 @@ deactivate(struct areq *q)
 	store_require(b);
 	audit_add(b,
 	    &(struct audit_entry){
-		.actor = str_printf(q->arena, "account:" STR_FMT,
-		    STR_ARG(q->account)),
+		.actor = acme_actor(q->arena, q->account),
 		.action = "authz.deactivate",
 		.object = q->object,
 		.account = q->account,

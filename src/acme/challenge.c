@@ -201,8 +201,7 @@ claim(struct areq *q)
 	(void)authz_add_get(q, b);
 	audit_add(b,
 	    &(struct audit_entry){
-		.actor = str_printf(q->arena, "account:" STR_FMT,
-		    STR_ARG(q->account)),
+		.actor = acme_actor(q->arena, q->account),
 		.action = "challenge.respond",
 		.object = q->object,
 		.order = q->order,

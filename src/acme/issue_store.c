@@ -143,9 +143,8 @@ issue_store(struct issuance *s)
 	store_str(b, s->claim.order);
 	put_columns(s, b);
 	put_names(s, b, s->cert_id);
-	audit(s, b,
-	    str_printf(a, "account:" STR_FMT, STR_ARG(s->claim.account)),
-	    "certificate.issue", s->cert_id, write_detail(s, NULL));
+	audit(s, b, acme_actor(a, s->claim.account), "certificate.issue",
+	    s->cert_id, write_detail(s, NULL));
 	(void)store_send_batch(b, on_stored, s);
 }
 

@@ -203,8 +203,7 @@ key_change_start(struct areq *q)
 	store_require(b);
 	audit_add(b,
 	    &(struct audit_entry){
-		.actor = str_printf(q->arena, "account:" STR_FMT,
-		    STR_ARG(q->account)),
+		.actor = acme_actor(q->arena, q->account),
 		.action = "account.key_change",
 		.object = q->account,
 		.account = q->account,

@@ -233,8 +233,7 @@ on_limit(void *arg, const struct ratelimit_result *r)
 		eab_use(q, &ar->eab, ar->id, b);
 	audit_add_if_account(b,
 	    &(struct audit_entry){
-		.actor = str_printf(q->arena, "account:" STR_FMT,
-		    STR_ARG(ar->id)),
+		.actor = acme_actor(q->arena, ar->id),
 		.action = "account.create",
 		.object = ar->id,
 		.detail = write_detail(q, ar),

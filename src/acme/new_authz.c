@@ -174,8 +174,7 @@ new_authz_start(struct areq *q)
 	store_require(b);
 	audit_add(b,
 	    &(struct audit_entry){
-		.actor = str_printf(q->arena, "account:" STR_FMT,
-		    STR_ARG(q->account)),
+		.actor = acme_actor(q->arena, q->account),
 		.action = "authz.create",
 		.object = n->authz,
 		.account = q->account,

@@ -349,18 +349,13 @@ store_order(struct areq *q)
 	struct batch *b = store_new_batch(q->acme->store, &q->req->task,
 	    q->account);
 
-	store_add(b, SQL_ACCOUNT_TAKE);
-	store_str(b, q->account);
-	store_str(b, q->profile->name);
-	store_int(b, q->key_version);
-	store_require(b);
+	acme_take_account(q, b);
 	insert_order(q, b, o, name_authzs(q, o));
 	store_require(b);
 	put_authzs(q, b, o);
 	audit_add(b,
 	    &(struct audit_entry){
-		.actor = str_printf(q->arena, "account:" STR_FMT,
-		    STR_ARG(q->account)),
+		.actor = acme_actor(q->arena, q->account),
 		.action = "order.create",
 		.object = o->id,
 		.order = o->id,

@@ -188,13 +188,8 @@ send_revoke(struct areq *q)
 	struct str actor = STR("certificate key");
 
 	if (q->account.n > 0) {
-		store_add(b, SQL_ACCOUNT_TAKE);
-		store_str(b, q->account);
-		store_str(b, q->profile->name);
-		store_int(b, q->key_version);
-		store_require(b);
-		actor = str_printf(q->arena, "account:" STR_FMT,
-		    STR_ARG(q->account));
+		acme_take_account(q, b);
+		actor = acme_actor(q->arena, q->account);
 	}
 	if (str_is(str_from(rv->by), "authorizations"))
 		require_authzs(q, b, &rv->cert.names);
