@@ -298,23 +298,6 @@ issue_start(struct acme *acme, const struct claim *claim, struct task *t,
 
 /* ---- the answer */
 
-static void
-keep_made(struct issuance *s, const struct issuer_result *r)
-{
-	struct arena *a = s->task.arena;
-
-	s->made = (struct made){
-		.der = str_dup(a, r->der),
-		.serial = str_dup(a, r->serial),
-		.chain_pem = str_dup(a, r->chain_pem),
-		.chain_id = str_dup(a, str_from(r->chain_id)),
-		.not_before = r->not_before,
-		.not_after = r->not_after,
-	};
-	if (s->made.not_after < s->made.not_before) /* it lies */
-		s->made.not_after = s->made.not_before;
-}
-
 /* The issuer's problem goes away with its call. */
 static struct problem *
 keep_problem(struct issuance *s, const struct problem *from)
@@ -383,7 +366,7 @@ on_signed(void *arg, const struct issuer_result *r)
 
 	FAULT("a certificate after it was made");
 	if (r->der.n > 0)
-		keep_made(s, r);
+		s->made = issuer_keep_made(s->task.arena, r);
 	if (r->problem != NULL)
 		on_refused(s, r);
 	else

@@ -24,12 +24,6 @@ struct waiter {
 	int64_t until; /* by loop_mono; INT64_MAX: to the end */
 };
 
-/* What the issuer made, kept until it is stored. */
-struct made {
-	struct str der, serial, chain_pem, chain_id;
-	int64_t not_before, not_after;
-};
-
 enum issuance_state {
 	ISSUE_SIGNING, /* the issuer is asked */
 	ISSUE_STORING, /* a batch is under way */
@@ -55,8 +49,8 @@ struct issuance {
 	unsigned tries, store_tries;
 	struct pki_csr csr;
 	struct str cert_id;
-	struct made made; /* der.n is 0: nothing yet */
-	unsigned orphan;  /* the statement that stores it without an order */
+	struct issuer_made made; /* der.n is 0: nothing yet */
+	unsigned orphan; /* the statement that stores it without an order */
 	const struct problem *problem; /* why it failed */
 	struct problem *unanswered;    /* of the last uncertain attempt */
 	struct audit_tries refused;    /* what the issuer said before */

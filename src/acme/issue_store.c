@@ -233,7 +233,7 @@ is_found_twice(struct issuance *s)
 	    s->claim.uncertain > ISSUE_UNCERTAIN_MAX)
 		return false;
 	s->conflicted = true;
-	s->made = (struct made){ .der = STR_NONE };
+	s->made = (struct issuer_made){ .der = STR_NONE };
 	s->cert_id = STR_NONE;
 	issue_rest(s, s->tries++, 0, issue_sign);
 	return true;

@@ -449,7 +449,7 @@ on_signed(void *arg, const struct issuer_result *r)
 	const char *why = NULL;
 
 	if (r->der.n > 0)
-		attempt_keep_made(t, r);
+		t->made = issuer_keep_made(t->task.arena, r);
 	if (t->lost) {
 		attempt_end_lost(t);
 		return;

@@ -7,13 +7,6 @@
 
 #include "certloops/certloops_int.h"
 
-/* What the issuer made, copied. */
-struct made {
-	struct str der; /* empty: nothing is in hand */
-	struct str serial, chain_pem, chain_id;
-	int64_t not_before, not_after;
-};
-
 struct attempt {
 	LIST_ENTRY(attempt) entry; /* cl->attempts */
 	struct certloops *cl;
@@ -39,11 +32,11 @@ struct attempt {
 	unsigned wait;   /* seconds that the issuer asked for; then it is no
 			  * failure */
 	/* of a remote issuer */
-	int64_t since;    /* an attempt before may have signed; 0: none */
-	bool uncertain;   /* it may have made one that we did not see */
-	bool lost;        /* taken over; the answer is still waited for */
-	struct made made; /* to be stored, or revoked */
-	unsigned orphan;  /* the statement that stores it to be revoked */
+	int64_t since;  /* an attempt before may have signed; 0: none */
+	bool uncertain; /* it may have made one that we did not see */
+	bool lost;      /* taken over; the answer is still waited for */
+	struct issuer_made made; /* to be stored, or revoked */
+	unsigned orphan; /* the statement that stores it to be revoked */
 	unsigned store_tries;
 	void (*step)(struct attempt *); /* after a rest */
 };
@@ -62,9 +55,6 @@ void attempt_tally(const char *outcome);
 struct str attempt_seal_key(struct attempt *, const char *column);
 
 /* ---- attempt_store.c */
-
-/* Keep what a remote issuer made: it lives longer than the result. */
-void attempt_keep_made(struct attempt *, const struct issuer_result *);
 
 /* Make pair, certificate row and audit row durable, or one too many of it. */
 void attempt_store(struct attempt *);

@@ -29,23 +29,6 @@ static enum step on_orphaned(void *, const struct store_result *);
 static void send_failure(struct attempt *);
 static void store_orphan(struct attempt *);
 
-void
-attempt_keep_made(struct attempt *t, const struct issuer_result *r)
-{
-	struct arena *a = t->task.arena;
-
-	t->made = (struct made){
-		.der = str_dup(a, r->der),
-		.serial = str_dup(a, r->serial),
-		.chain_pem = str_dup(a, r->chain_pem),
-		.chain_id = str_dup(a, str_from(r->chain_id)),
-		.not_before = r->not_before,
-		.not_after = r->not_after,
-	};
-	if (t->made.not_after < t->made.not_before) /* it lies */
-		t->made.not_after = t->made.not_before;
-}
-
 /* Is there something that the issuer must hear is not used? */
 static bool
 has_made(const struct attempt *t)
@@ -342,7 +325,7 @@ on_stored(void *arg, const struct store_result *r)
 		return STEP_DONE;
 	case STORE_CONFLICT:
 		/* it is stored, so it is not ours; nor is one to be found */
-		t->made = (struct made){ .der = STR_NONE };
+		t->made = (struct issuer_made){ .der = STR_NONE };
 		t->since = 0;
 		attempt_fail(t, "the issuer gave a serial a second time", 0);
 		return STEP_WAITING;

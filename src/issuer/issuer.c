@@ -19,6 +19,21 @@ const char *issuer_class_name(enum issuer_class class)
 	return names[class];
 }
 
+struct issuer_made
+issuer_keep_made(struct arena *a, const struct issuer_result *r)
+{
+	bool lies = r->not_after < r->not_before;
+
+	return (struct issuer_made){
+		.der = str_dup(a, r->der),
+		.serial = str_dup(a, r->serial),
+		.chain_pem = str_dup(a, r->chain_pem),
+		.chain_id = str_dup(a, str_from(r->chain_id)),
+		.not_before = r->not_before,
+		.not_after = lies ? r->not_before : r->not_after,
+	};
+}
+
 struct issuer *
 issuer_hold(struct issuer *issuer)
 {

@@ -86,6 +86,17 @@ struct issuer_result {
 
 typedef void issuer_fn(void *arg, const struct issuer_result *);
 
+/* A certificate that is in hand, until it is stored or revoked. */
+struct issuer_made {
+	struct str der; /* empty: there is none */
+	struct str serial, chain_pem, chain_id;
+	int64_t not_before, not_after; /* usec since 1970, never backwards */
+};
+
+/* The result's certificate in memory of the arena's: a result goes away. */
+struct issuer_made issuer_keep_made(struct arena *,
+    const struct issuer_result *);
+
 /* What drivers do. Everybody else calls the functions below. */
 struct issuer_ops {
 	const char *type;
