@@ -7,8 +7,6 @@
  */
 #include "acme/acme_int.h"
 
-#include <unistd.h>
-
 struct resolver {
 	LIST_ENTRY(resolver) entry; /* acme->resolvers */
 	struct arena *arena;        /* holds this struct */
@@ -59,19 +57,6 @@ write_key(struct arena *a, const struct wanted *w)
 	return buf_view(&b);
 }
 
-/* The resolver on this machine, if the system names none: resolv.conf(5). */
-static void
-use_system(struct dns_options *o, struct dns_server *here)
-{
-	o->mode = DNS_SYSTEM;
-	if (access("/etc/resolv.conf", R_OK) == 0)
-		return;
-	(void)addr_parse(STR("127.0.0.1"), &here->addr);
-	o->mode = DNS_FORWARD;
-	o->forwarders = here;
-	o->nforwarders = 1;
-}
-
 static struct dns *
 make_dns(struct acme *acme, const struct wanted *w, struct arena *a,
     const char **why)
@@ -81,7 +66,9 @@ make_dns(struct acme *acme, const struct wanted *w, struct arena *a,
 	const char **zones = arena_array(a, const char *, w->insecure->n + 1);
 	struct dns_options o = {
 		.loop = acme->loop,
-		.mode = w->recurse ? DNS_RECURSE : DNS_FORWARD,
+		.mode = w->recurse    ? DNS_RECURSE :
+		    w->servers->n > 0 ? DNS_FORWARD :
+					DNS_SYSTEM,
 		.forwarders = servers,
 		.nforwarders = w->servers->n,
 		.root_hints = w->root_hints,
@@ -95,8 +82,6 @@ make_dns(struct acme *acme, const struct wanted *w, struct arena *a,
 			.port = w->servers->v[i].port };
 	for (size_t i = 0; i < w->insecure->n; i++)
 		zones[i] = str_cstr(a, w->insecure->v[i]);
-	if (!w->recurse && w->servers->n == 0)
-		use_system(&o, servers);
 	return dns_new(&o, a, why);
 }
 

@@ -2,9 +2,11 @@
 /* Views: comparing, cutting, copying. */
 #include "base/str.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static char
 fold(char c)
@@ -157,6 +159,19 @@ str_show(struct arena *a, struct str s, size_t max)
 		p[i] = s.p[i] >= ' ' && s.p[i] <= '~' ? s.p[i] : '?';
 	memcpy(p + n, cut ? "..." : "", cut ? 4 : 1);
 	return str_make(p, n + (cut ? 3 : 0));
+}
+
+bool
+str_write(struct str s, int fd)
+{
+	while (s.n > 0) {
+		ssize_t n = write(fd, s.p, s.n);
+
+		if (n < 0 && errno != EINTR)
+			return false;
+		s = str_skip(s, n > 0 ? (size_t)n : 0);
+	}
+	return true;
 }
 
 bool

@@ -104,6 +104,9 @@ struct str str_show(struct arena *, struct str, size_t max);
  */
 const char *str_suggest(struct str s, const char *const *names, size_t n);
 
+/* All of it to a file; false with errno set if that failed in its midst. */
+bool str_write(struct str, int fd);
+
 /* Decimal digits only, no sign, no overflow; false otherwise. */
 bool str_u64(struct str, uint64_t *);
 

@@ -260,7 +260,7 @@ keep_nonces(struct daemon *d)
 	struct arena *a = arena_create();
 	struct str text = acme_write_nonces(d->acme, a);
 
-	if (fd >= 0 && write(fd, text.p, text.n) != (ssize_t)text.n) {
+	if (fd >= 0 && !str_write(text, fd)) {
 		close(fd);
 		fd = -1;
 	}

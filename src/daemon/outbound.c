@@ -4,24 +4,6 @@
 
 #include "daemon/daemon.h"
 
-#include <unistd.h>
-
-/*
- * The resolvers of the system; without a resolv.conf that is the one on this
- * machine, as resolv.conf(5) says.
- */
-static void
-use_system(struct dns_options *o, struct dns_server *here)
-{
-	o->mode = DNS_SYSTEM;
-	if (access("/etc/resolv.conf", R_OK) == 0)
-		return;
-	(void)addr_parse(STR("127.0.0.1"), &here->addr);
-	o->mode = DNS_FORWARD;
-	o->forwarders = here;
-	o->nforwarders = 1;
-}
-
 static bool
 make_dns(struct daemon *d, const char **why)
 {
@@ -30,7 +12,9 @@ make_dns(struct daemon *d, const char **why)
 	    c->servers.n + 1);
 	struct dns_options o = {
 		.loop = d->loop,
-		.mode = c->recurse ? DNS_RECURSE : DNS_FORWARD,
+		.mode = c->recurse   ? DNS_RECURSE :
+		    c->servers.n > 0 ? DNS_FORWARD :
+				       DNS_SYSTEM,
 		.forwarders = servers,
 		.nforwarders = c->servers.n,
 		.trust_anchors = c->trust_anchors.n > 0 ? c->trust_anchors.p :
@@ -43,8 +27,6 @@ make_dns(struct daemon *d, const char **why)
 	for (size_t i = 0; i < c->servers.n; i++)
 		servers[i] = (struct dns_server){ .addr = c->servers.v[i].addr,
 			.port = c->servers.v[i].port };
-	if (!c->recurse && c->servers.n == 0)
-		use_system(&o, servers);
 	d->dns = dns_new(&o, d->arena, why);
 	return d->dns != NULL;
 }

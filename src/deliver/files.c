@@ -127,19 +127,6 @@ file_own(const struct pair *p, int fd, const struct file *f)
 	return fchmod(fd, f->secret ? (mode_t)p->job->mode : 0644) == 0;
 }
 
-static bool
-write_all(int fd, struct str s)
-{
-	while (s.n > 0) {
-		ssize_t step = write(fd, s.p, s.n);
-
-		if (step < 0 && errno != EINTR)
-			return false;
-		s = str_skip(s, step > 0 ? (size_t)step : 0);
-	}
-	return true;
-}
-
 const char *
 file_write_new(const struct pair *p, const struct file *f, const char *path)
 {
@@ -152,7 +139,7 @@ file_write_new(const struct pair *p, const struct file *f, const char *path)
 	    0600);
 	if (fd < 0)
 		return fail_on(p->arena, "create", path);
-	ok = write_all(fd, f->text) && file_own(p, fd, f) && fsync(fd) == 0;
+	ok = str_write(f->text, fd) && file_own(p, fd, f) && fsync(fd) == 0;
 	ok = close(fd) == 0 && ok;
 	if (ok)
 		return NULL;

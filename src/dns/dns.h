@@ -50,7 +50,7 @@ enum dns_status {
 const char *dns_status_name(enum dns_status);
 
 enum dns_mode {
-	DNS_SYSTEM,  /* ask the servers of /etc/resolv.conf */
+	DNS_SYSTEM,  /* those of resolv.conf(5); without one, this machine */
 	DNS_FORWARD, /* ask the forwarders below */
 	DNS_RECURSE, /* ask the authoritative servers, from the root down */
 };

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unbound.h>
 #include <unbound-event.h>
+#include <unistd.h>
 
 #include "base/when.h"
 
@@ -56,19 +57,28 @@ has_loopback(const struct dns_options *o)
 	return o->mode == DNS_SYSTEM || o->loopback_servers;
 }
 
+/* Without the file it is the server on this machine: resolv.conf(5). */
+static const char *
+use_system(struct ub_ctx *ub, struct arena *a)
+{
+	static const char file[] = "/etc/resolv.conf";
+	int e;
+
+	if (access(file, R_OK) == 0)
+		e = ub_ctx_resolvconf(ub, file);
+	else
+		e = ub_ctx_set_fwd(ub, "127.0.0.1");
+	return e == 0 ? NULL : str_printf(a, "%s: %s", file, ub_strerror(e)).p;
+}
+
 static const char *
 set_servers(struct ub_ctx *ub, const struct dns_options *o, struct arena *a)
 {
-	int e;
-
 	if (has_loopback(o))
 		(void)set_option(ub, "do-not-query-localhost:", "no");
 	switch (o->mode) {
 	case DNS_SYSTEM:
-		e = ub_ctx_resolvconf(ub, NULL);
-		return e == 0 ?
-		    NULL :
-		    str_printf(a, "/etc/resolv.conf: %s", ub_strerror(e)).p;
+		return use_system(ub, a);
 	case DNS_RECURSE:
 		if (o->root_hints != NULL &&
 		    !set_option(ub, "root-hints:", o->root_hints))

@@ -101,19 +101,6 @@ file_free(struct str s)
 
 /* ---- writing */
 
-static bool
-write_all(int fd, struct str s)
-{
-	while (s.n > 0) {
-		ssize_t step = write(fd, s.p, s.n);
-
-		if (step < 0 && errno != EINTR)
-			return false;
-		s = str_skip(s, step > 0 ? (size_t)step : 0);
-	}
-	return true;
-}
-
 /* Make the folder's new entry last. */
 static bool
 sync_folder(struct arena *a, const char *path)
@@ -155,7 +142,7 @@ save(struct arena *a, const char *path, struct str text, mode_t mode,
 
 	if (fd < 0)
 		return fault(a, path, "create a file beside");
-	ok = write_all(fd, text) && fchmod(fd, mode) == 0 && fsync(fd) == 0;
+	ok = str_write(text, fd) && fchmod(fd, mode) == 0 && fsync(fd) == 0;
 	ok = close(fd) == 0 && ok;
 	if (ok && put_in_place(tmp, path, how) && sync_folder(a, path))
 		return NULL;
