@@ -161,8 +161,13 @@ void
 pg_conn_start(struct pg_conn *c)
 {
 	struct pg_params *p = c->pg->params;
+	const char *values[PG_PARAMS_MAX + 1];
+	struct arena *a = arena_create();
 
-	c->conn = PQconnectStartParams(p->keys, p->values, 0);
+	c->turn = c->pg->turn;
+	pg_params_turn(p, c->turn, a, values);
+	c->conn = PQconnectStartParams(p->keys, values, 0);
+	arena_destroy(a);
 	if (c->conn == NULL)
 		abort();
 	PQsetNoticeProcessor(c->conn, ignore_notice, NULL);
@@ -235,10 +240,14 @@ on_timer(void *arg)
 {
 	struct pg_conn *c = arg;
 
-	if (c->state == PG_CONNECTING)
-		fail_connect(c, "no answer in time");
-	else
+	if (c->state != PG_CONNECTING) {
 		pg_conn_start(c);
+		return;
+	}
+	/* a host that says nothing must not hide those behind it */
+	if (c->turn == c->pg->turn)
+		c->pg->turn++;
+	fail_connect(c, "no answer in time");
 }
 
 static void

@@ -99,6 +99,7 @@ struct pg_conn {
 	struct event rd, wr; /* CONNECTING: rd is the one event */
 	struct timer timer;  /* OFF: try again. CONNECTING: give up. */
 	unsigned failures;   /* in a row, for the backoff */
+	unsigned turn;       /* the host that was asked first */
 
 	struct batch_list waiting; /* writers only */
 	struct batch_list sent;    /* in the order of their results */
@@ -125,6 +126,7 @@ struct pg {
 	struct turn_hook hook;
 	struct timer tick; /* looks for what is late */
 	unsigned next;     /* writer of the next batch without a key */
+	unsigned turn;     /* of the hosts, the one to ask first */
 	bool troubled;     /* a failure to connect was logged */
 };
 
@@ -156,6 +158,13 @@ struct pg_params *pg_params_new(struct arena *, const char *url,
 bool pg_params_move(struct pg_params *, struct arena *,
     const struct lookup_found *, size_t n);
 const char *pg_get_param(const struct pg_params *, const char *key);
+
+/*
+ * The values (the first n and a NULL) with the hosts in another order: turn of
+ * them, from the front, go behind the others. In the arena.
+ */
+void pg_params_turn(const struct pg_params *, unsigned turn, struct arena *,
+    const char *values[PG_PARAMS_MAX + 1]);
 void pg_set_param(struct pg_params *, const char *key, const char *value);
 
 /* The text of an error on one line, in the arena. */

@@ -96,6 +96,36 @@ parse_url(struct pg_params *p, const char *url, struct arena *a,
 	return true;
 }
 
+/* "a,b,c" by 1 is "b,c,a". */
+static const char *
+turn_list(const char *list, unsigned turn, struct arena *a)
+{
+	struct str rest = str_from(list);
+	size_t n = 1, first;
+
+	for (size_t i = 0; i < rest.n; i++)
+		n += rest.p[i] == ',';
+	if (turn % n == 0)
+		return list;
+	for (size_t i = 0; i < turn % n; i++)
+		(void)str_cut(&rest, ',');
+	first = (size_t)(rest.p - list);
+	return str_join(a, rest, STR(","), str_make(list, first - 1)).p;
+}
+
+void
+pg_params_turn(const struct pg_params *p, unsigned turn, struct arena *a,
+    const char *values[PG_PARAMS_MAX + 1])
+{
+	static const char *const lists[] = { "host", "hostaddr", "port" };
+
+	memcpy(values, p->values, sizeof(p->values));
+	for (unsigned i = 0; i < p->n; i++)
+		for (size_t j = 0; j < sizeof(lists) / sizeof(lists[0]); j++)
+			if (strcmp(p->keys[i], lists[j]) == 0)
+				values[i] = turn_list(p->values[i], turn, a);
+}
+
 /* Three lists that grow together. */
 struct hosts {
 	struct arena *arena;
@@ -237,6 +267,9 @@ resolve_hosts(struct pg_params *p, struct arena *a, const char **why)
 	if (given == NULL || pg_get_param(p, "hostaddr") != NULL ||
 	    getenv("PGHOSTADDR") != NULL)
 		return true;
+	pg_set_param(p, "host", given); /* they may be of the environment */
+	if (ports != NULL)
+		pg_set_param(p, "port", ports);
 	p->hosts = str_dup(a, str_from(given));
 	p->ports = str_dup(a, str_from(ports));
 	if (!list_names(p, a)) {

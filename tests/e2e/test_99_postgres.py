@@ -136,9 +136,11 @@ def test_a_server_in_recovery_is_refused(new_server, own_cluster):
     server.client().obtain(fresh())
 
 
-def test_failover_to_a_promoted_standby(new_server, own_cluster):
+@pytest.mark.parametrize("how", ["kill", "freeze"])
+def test_failover_to_a_promoted_standby(new_server, own_cluster, how):
     """Nothing that was handed out is lost, nothing is issued twice, and the
-    process finds the new primary by itself."""
+    process finds the new primary by itself, also behind one that is first in
+    the list and takes connections, but says nothing."""
     primary = own_cluster()
     store = primary.new_store()
     standby = own_cluster(Standby(primary).start())
@@ -172,7 +174,7 @@ def test_failover_to_a_promoted_standby(new_server, own_cluster):
     [t.start() for t in threads]
     try:
         wait_for(lambda: len(issued) > 10 or odd, 60, "issuance")
-        primary.kill()
+        getattr(primary, how)()
         wait_for(lambda: refused or odd, 60, "requests to be refused")
         standby.promote()
         standby.psql("ALTER SYSTEM RESET synchronous_standby_names")
