@@ -24,6 +24,7 @@ enum {
 	CONF_MESSAGES_MAX = 20,   /* messages kept */
 	CONF_SECTIONS_MAX = 1000, /* sections of one kind */
 	CONF_NAME_MAX = 32,       /* bytes of a section's name */
+	CONF_URL_MAX = 900,       /* bytes; some get a path behind them */
 };
 
 /* ---- types of options: the C types of their fields */

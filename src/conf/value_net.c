@@ -341,6 +341,9 @@ read_url(struct conf_value *v, struct conf_url *u)
 	size_t n;
 
 	*u = (struct conf_url){ .text = s };
+	if (s.n > CONF_URL_MAX)
+		return conf_bad(v, "has %zu bytes, at most %d will do", s.n,
+		    CONF_URL_MAX);
 	u->https = str_starts(s, STR("https://"));
 	if (!u->https && !str_starts(s, STR("http://")))
 		return conf_bad(v, "must begin with https:// or http://");

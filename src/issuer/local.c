@@ -207,6 +207,7 @@ static const struct issuer_ops local_ops = {
 	.free = local_free,
 };
 
+/* A URL of the configuration is shorter: CONF_URL_MAX. */
 static void
 set_url(struct url *u, const char *text)
 {

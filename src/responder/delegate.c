@@ -309,6 +309,8 @@ responder_look(struct responder *rs)
 {
 	struct delegate *d;
 
+	if (rs->stopped)
+		return;
 	LIST_FOREACH(d, &rs->delegates, entry)
 		look(d);
 }
@@ -318,6 +320,7 @@ responder_stop(struct responder *rs)
 {
 	struct delegate *d;
 
+	rs->stopped = true;
 	LIST_FOREACH(d, &rs->delegates, entry) {
 		timer_stop(&d->timer);
 		if (d->next == NULL)

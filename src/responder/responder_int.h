@@ -20,6 +20,7 @@ struct responder {
 	struct crl_cache *crls;
 	struct ocsp_cache *answers;
 	LIST_HEAD(, delegate) delegates; /* one for each local issuer */
+	bool stopped;                    /* no new pair is made */
 	unsigned starting;               /* of them, not tried yet */
 	responder_started_fn *started;
 	void *started_arg;

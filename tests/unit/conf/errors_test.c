@@ -415,6 +415,10 @@ bounds_sections_lists_and_values(void **state)
 	    try_load(t, str_printf(t->arena, "admin_socket = %s", big).p));
 	assert_non_null(strstr(try_messages(t),
 	    "x...\": has 4999 bytes, at most 107 will do"));
+	assert_null(try_load(t,
+	    str_printf(t->arena, "public_url = https://a/%s", big).p));
+	assert_non_null(strstr(try_messages(t),
+	    "x...\": has 5009 bytes, at most 900 will do"));
 	/* also where a default follows from it */
 	assert_null(
 	    try_load(t, str_printf(t->arena, "\ndata_dir = %s", big).p));
