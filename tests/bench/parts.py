@@ -63,10 +63,11 @@ class Bench:
         return self._postgres
 
     def load(self, url, ca, pid, *options):
-        """Run acme_load; its report."""
+        """Run certloop-bench; its report."""
         done = subprocess.run(
-            [*CLIENT, str(self.build / "tests/bench/acme_load"), "--json",
-             "--ca", str(ca), "--pid", str(pid), *map(str, options), url],
+            [*CLIENT, str(self.build / "certloop-bench"), "--json",
+             "--ca-file", str(ca), "--pid", str(pid), *map(str, options),
+             url],
             stdout=subprocess.PIPE, text=True)
         report = json.loads(done.stdout)
         if done.returncode != 0:
@@ -241,7 +242,7 @@ def run_pebble(bench):
         return
     with peers.pebble(bench.directory, SERVER) as (url, ca, pid):
         bench.issuances["pebble"] = bench.load(
-            url, ca, pid, "-n", min(ORDERS, 500), "-c", 8, "--poll", 10)
+            url, ca, pid, "-n", min(ORDERS, 500), "-c", 8, "--poll", "10ms")
 
 
 def ask(bench, name, url, ca, pid):
@@ -290,7 +291,8 @@ def ask_ocsp(bench, server, url, asks, limit):
     for scenario in ("ocsp-get", "ocsp-post"):
         load(scenario, CERTIFICATES)    # signed anew, from now on in memory
         before = server.metrics()[hits]
-        report = load(scenario, REQUESTS, "-c", CONNECTIONS, "--addresses", 16)
+        report = load(scenario, REQUESTS, "-c", CONNECTIONS,
+                      "--source-addresses", 16)
         # the first request, and one of each connection, are not in `done`
         asked = report["done"] + 1 + CONNECTIONS
         report["hits"] = (server.metrics()[hits] - before) / asked

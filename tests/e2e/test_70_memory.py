@@ -2,8 +2,8 @@
 """Resident memory is flat after warm-up, and nothing fails on the way.
 
 CERTLOOP_ISSUANCES says how many certificates on each engine: 1,200 by
-default, 10,000 in `make proof-memory`. They are asked for by tests/bench's
-acme_load, which verifies each of them.
+default, 10,000 in `make proof-memory`. They are asked for by
+certloop-bench, which verifies each of them.
 """
 
 import json
@@ -27,9 +27,10 @@ def issue(server, orders):
     """Certificates for many connections at once; the most memory that the
     server had meanwhile, in KiB."""
     load = subprocess.Popen(
-        [*servers.WITH_US, server.build / "tests/bench/acme_load", "--json",
-         "--ca", server.root, "--root", server.root, "--orders", str(orders),
-         "--connections", "16", f"{server.profile_url()}/directory"],
+        [*servers.WITH_US, server.build / "certloop-bench", "--json",
+         "--ca-file", server.root, "--ca-root", server.root,
+         "--count", str(orders), "--connections", "16",
+         f"{server.profile_url()}/directory"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     most = 0
     while load.poll() is None:

@@ -20,16 +20,16 @@ REQUESTS = int(os.environ.get("CERTLOOP_REQUESTS", "20000"))
 
 
 @pytest.fixture
-def acme_load(build, tmp_path):
-    """acme_load(proxy, root, option...): the load generator, started."""
+def bench(build, tmp_path):
+    """bench(proxy, root, option...): the load generator, started."""
     made = []
 
     def start(proxy, root, *options):
         out = open(tmp_path / "load.json", "w+")
         err = open(tmp_path / "load.err", "w+")
         made.append(subprocess.Popen(
-            [*servers.WITH_US, str(build / "tests/bench/acme_load"), "--json",
-             "--ca", str(proxy.pem), "--root", str(root),
+            [*servers.WITH_US, str(build / "certloop-bench"), "--json",
+             "--ca-file", str(proxy.pem), "--ca-root", str(root),
              *map(str, options), proxy.directory_url],
             stdout=out, stderr=err))
         made[-1].out, made[-1].err = out, err
@@ -51,10 +51,10 @@ def report(process):
 
 
 def test_a_rolling_restart_under_load_costs_no_request(
-        balanced, acme_load, figures):
+        balanced, bench, figures):
     proxy, members = balanced()
     orders = -(-REQUESTS // 3)
-    load = acme_load(proxy, members[0].root, "-n", orders, "-c", 12)
+    load = bench(proxy, members[0].root, "-n", orders, "-c", 12)
 
     def issued():
         return sum(int(n) for n, in members[0].store.query(
@@ -102,7 +102,7 @@ def test_clients_through_the_balancer(balanced, tmp_path, name):
             "certloop_requests_total")) > 0, series
 
 
-def test_postgres_restarts_under_load(balanced, acme_load):
+def test_postgres_restarts_under_load(balanced, bench):
     """While it is away requests are refused with 503 and Retry-After; then
     all goes on by itself, and what was ordered can be finished."""
     cluster = servers.Postgres().start()

@@ -108,9 +108,9 @@ def test_clients_on_kept_connections_notice_nothing(
     orders = 3000
     with open(tmp_path / "load.json", "w+") as out:
         load = subprocess.Popen(
-            [*servers.WITH_US, str(build / "tests/bench/acme_load"), "--json",
-             "--ca", str(proxy.pem), "--root", str(members[0].root), "-n",
-             str(orders), "-c", "64", proxy.directory_url], stdout=out)
+            [*servers.WITH_US, str(build / "certloop-bench"), "--json",
+             "--ca-file", str(proxy.pem), "--ca-root", str(members[0].root),
+             "-n", str(orders), "-c", "64", proxy.directory_url], stdout=out)
         restarts = 0
         try:
             while load.poll() is None and restarts < 6:

@@ -28,15 +28,15 @@ def directory_of(server):
 
 
 @pytest.fixture
-def acme_load(build, tmp_path):
-    """acme_load(server, option...): the load generator, started."""
+def bench(build, tmp_path):
+    """bench(server, option...): the load generator, started."""
     made = []
 
     def start(server, *options):
         out = open(tmp_path / f"load{len(made)}.json", "w+")
         made.append(subprocess.Popen(
-            [*servers.WITH_US, str(build / "tests/bench/acme_load"), "--json",
-             "--ca", str(server.root), "--root", str(server.root),
+            [*servers.WITH_US, str(build / "certloop-bench"), "--json",
+             "--ca-file", str(server.root), "--ca-root", str(server.root),
              *map(str, options), directory_of(server)], stdout=out))
         made[-1].out = out
         return made[-1]
@@ -75,10 +75,10 @@ def kind(request, new_server):
 
 # ---- it works
 
-def test_hundreds_of_connections_over_three_hand_overs(kind, acme_load):
+def test_hundreds_of_connections_over_three_hand_overs(kind, bench):
     """Every request has its answer at the first try, on whichever process."""
     orders = 4000
-    load = acme_load(kind, "-n", orders, "-c", 200)
+    load = bench(kind, "-n", orders, "-c", 200)
     pids = [kind.pid]
 
     def issued():

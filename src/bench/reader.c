@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "load_conn.h"
+#include "bench/conn.h"
 
 static int read_field_name(http_parser *, const char *, size_t);
 static int read_field_value(http_parser *, const char *, size_t);
@@ -30,7 +30,7 @@ reader_start(struct reader *r, bool head)
 	r->parser.data = r;
 	r->reply = (struct reply){ .status = 0 };
 	r->head = head;
-	r->done = r->in_value = false;
+	r->done = r->in_value = r->too_large = false;
 	r->field = NULL;
 	r->body_len = r->name_len = 0;
 	r->nonce_len = r->location_len = 0;
@@ -76,6 +76,8 @@ reader_feed(struct reader *r, const void *p, size_t n)
 
 	if (e == HPE_PAUSED && r->done)
 		return took == n ? finish(r) : READER_BAD;
+	if (e == HPE_HEADER_OVERFLOW)
+		r->too_large = true;
 	return e == HPE_OK && took == n ? READER_MORE : READER_BAD;
 }
 
@@ -147,8 +149,10 @@ read_field_value(http_parser *p, const char *text, size_t n)
 	}
 	if (r->field == NULL)
 		return 0;
-	if (n > field_max(r) - *r->field_len)
+	if (n > field_max(r) - *r->field_len) {
+		r->too_large = true;
 		return 1;
+	}
 	memcpy(r->field + *r->field_len, text, n);
 	*r->field_len += n;
 	return 0;
@@ -169,8 +173,10 @@ read_body(http_parser *p, const char *text, size_t n)
 	struct reader *r = p->data;
 	size_t need = r->body_len + n, cap = r->body_cap;
 
-	if (need > REPLY_BODY_MAX)
+	if (need > REPLY_BODY_MAX) {
+		r->too_large = true;
 		return 1;
+	}
 	if (need > cap) {
 		cap = need > 4096 ? need * 2 : 4096;
 		if ((r->body = realloc(r->body, cap)) == NULL)

@@ -9,7 +9,7 @@
 
 #include <openssl/base64.h>
 
-#include "load.h"
+#include "bench/bench.h"
 #include "pki/ocsp.h"
 
 enum { LINE_SIZE = 8192 };
@@ -57,7 +57,7 @@ read_ask(struct arena *a, const char *base, struct str text, struct ask *ask)
 }
 
 const char *
-asks_read(struct arena *a, const struct load_options *o, struct pool *pool)
+asks_read(struct arena *a, const struct bench_options *o, struct pool *pool)
 {
 	FILE *f = o->asks_file != NULL ? fopen(o->asks_file, "r") : NULL;
 	const char *why = NULL;
@@ -66,11 +66,11 @@ asks_read(struct arena *a, const struct load_options *o, struct pool *pool)
 
 	if (f == NULL)
 		return "the file of --asks cannot be read";
-	pool->asks = arena_array(a, struct ask, LOAD_ASKS_MAX);
+	pool->asks = arena_array(a, struct ask, BENCH_ASKS_MAX);
 	while (why == NULL && fgets(line, sizeof(line), f) != NULL) {
 		rest = str_from(line);
 		text = str_cut(&rest, '\n');
-		if (pool->nasks == LOAD_ASKS_MAX)
+		if (pool->nasks == BENCH_ASKS_MAX)
 			why = "there are too many lines in the file of --asks";
 		else if (!read_ask(a, o->url, text, &pool->asks[pool->nasks++]))
 			why = "a line of the file of --asks is no request";

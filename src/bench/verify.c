@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Judging what the server hands out: each chain parses, its leaf is for the
- * names and the key that were asked for and valid now, each certificate is
- * signed by the next, and the last by one of the roots if any are given.
+ * names and the key that were asked for and valid now, its serial is that of no
+ * other one of its issuer, each certificate is signed by the next, and the last
+ * by one of the roots if any are given.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "load.h"
+#include "bench/bench.h"
 #include "pki/cert.h"
 
-enum { ISSUERS_MAX = 8, ROOTS_SIZE_MAX = 1 << 20 };
+enum { ISSUERS_MAX = 8, SERIALS_MIN = 1024 };
 
 /* The chain above the leaf, which seldom changes: checked once. */
 struct issuer {
@@ -25,6 +26,12 @@ struct kept {
 	const struct issuer *issuer;
 };
 
+/* One that was handed out: the issuer's name and the number. */
+struct serial {
+	const struct issuer *issuer;
+	struct str number; /* p is NULL: nothing is here */
+};
+
 struct verifier {
 	struct arena *arena;
 	struct pki_cert *roots;
@@ -33,20 +40,22 @@ struct verifier {
 	size_t nissuers;
 	struct kept *kept;
 	size_t nkept;
-	size_t bad; /* signatures found bad at once */
+	struct serial *serials; /* by hash; at most half of them are used */
+	size_t nserials, serials_cap; /* a power of two */
+	size_t bad;                   /* signatures found bad at once */
 };
 
 /* All of a small file; p is NULL if it cannot be read. */
 static struct str
 read_file(struct arena *a, const char *path)
 {
-	char *p = arena_alloc(a, ROOTS_SIZE_MAX);
+	char *p = arena_alloc(a, BENCH_FILE_MAX);
 	FILE *f = fopen(path, "re");
 	size_t n;
 
 	if (f == NULL)
 		return STR_NONE;
-	n = fread(p, 1, ROOTS_SIZE_MAX, f);
+	n = fread(p, 1, BENCH_FILE_MAX, f);
 	fclose(f);
 	return str_make(p, n);
 }
@@ -76,7 +85,9 @@ verifier_new(struct arena *a, const char *roots, const char **why)
 	struct verifier *v = arena_new(a, struct verifier);
 
 	v->arena = a;
-	v->kept = arena_array(a, struct kept, LOAD_KEPT_MAX);
+	v->kept = arena_array(a, struct kept, BENCH_KEPT_MAX);
+	v->serials_cap = SERIALS_MIN;
+	v->serials = arena_array(a, struct serial, v->serials_cap);
 	if (roots != NULL && (*why = read_roots(v, roots)) != NULL)
 		return NULL;
 	return v;
@@ -175,11 +186,56 @@ check_leaf(const struct job *job, const struct pki_cert *leaf,
 	return NULL;
 }
 
+/* Where it is, or where it is to be put. FNV-1a. */
+static struct serial *
+find_serial(struct serial *all, size_t cap, const struct serial *s)
+{
+	uint64_t h = UINT64_C(14695981039346656037);
+	size_t i;
+
+	for (i = 0; i < s->number.n; i++)
+		h = (h ^ (uint8_t)s->number.p[i]) * UINT64_C(1099511628211);
+	for (i = h % cap; all[i].number.p != NULL; i = (i + 1) % cap)
+		if (all[i].issuer == s->issuer &&
+		    str_eq(all[i].number, s->number))
+			break;
+	return &all[i];
+}
+
+static void
+widen_serials(struct verifier *v)
+{
+	size_t cap = v->serials_cap * 2;
+	struct serial *all = arena_array(v->arena, struct serial, cap);
+
+	for (size_t i = 0; i < v->serials_cap; i++)
+		if (v->serials[i].number.p != NULL)
+			*find_serial(all, cap, &v->serials[i]) = v->serials[i];
+	v->serials = all; /* the old ones go with the arena */
+	v->serials_cap = cap;
+}
+
+/* False if the issuer has given this serial before. */
+static bool
+add_serial(struct verifier *v, const struct issuer *is, struct str number)
+{
+	const struct serial s = { .issuer = is, .number = number };
+	struct serial *at = find_serial(v->serials, v->serials_cap, &s);
+
+	if (at->number.p != NULL)
+		return false;
+	*at = (struct serial){ .issuer = is,
+		.number = str_dup(v->arena, number) };
+	if (++v->nserials * 2 > v->serials_cap)
+		widen_serials(v);
+	return true;
+}
+
 /* Check the leaf's signature later, or now if too many wait. */
 static void
 keep(struct verifier *v, const struct pki_cert *leaf, const struct issuer *is)
 {
-	if (v->nkept < LOAD_KEPT_MAX) {
+	if (v->nkept < BENCH_KEPT_MAX) {
 		v->kept[v->nkept++] = (struct kept){
 			.der = str_dup(v->arena, leaf->der),
 			.issuer = is,
@@ -205,8 +261,12 @@ verifier_take(struct verifier *v, const struct job *job, struct str pem)
 	else if ((why = find_issuer(v, rest, &is)) == NULL &&
 	    (why = pki_parse_pem(a, first, &ders, &n)) == NULL &&
 	    (why = pki_parse_cert(a, ders[0], &leaf)) == NULL &&
-	    (why = check_leaf(job, &leaf, &is->cert)) == NULL)
-		keep(v, &leaf, is);
+	    (why = check_leaf(job, &leaf, &is->cert)) == NULL) {
+		if (add_serial(v, is, leaf.serial))
+			keep(v, &leaf, is);
+		else
+			why = "the serial is that of another certificate";
+	}
 	if (why != NULL)
 		why = str_dup(v->arena, str_from(why)).p;
 	arena_destroy(a);

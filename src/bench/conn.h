@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The HTTP/1.1 client of the load generator: one keep-alive connection, one
+ * The HTTP/1.1 client of certloop-bench: one keep-alive connection, one
  * request at a time, plain or TLS, on the loop. It opens itself when a
  * request comes and again after it was closed. Nothing blocks, except that
- * origin_open resolves the host's name and reads the trust roots.
+ * origin_open, before the run, resolves the host's name and reads the trust
+ * roots. Redirects are not followed.
  */
-#ifndef LOAD_CONN_H
-#define LOAD_CONN_H
+#ifndef BENCH_CONN_H
+#define BENCH_CONN_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,6 +27,7 @@ enum {
 	REPLY_FIELD_MAX = 2048,   /* a field that we keep */
 	REQUEST_MAX = 1 << 17,
 	SOCKET_READ = 16384 + 512, /* one TLS record and its header */
+	ORIGIN_ADDRESSES_MAX = 16,
 };
 
 /* ---- where all connections of a run go */
@@ -34,20 +36,31 @@ struct origin {
 	bool tls;
 	struct str host;      /* NUL-terminated, without brackets */
 	struct str authority; /* for the Host field */
-	struct sockaddr_storage addr;
-	socklen_t addr_len;
+	struct {
+		struct sockaddr_storage addr;
+		socklen_t len;
+	} to[ORIGIN_ADDRESSES_MAX]; /* connections take them in turn */
+	size_t nto;
 	SSL_CTX *ctx;
-	size_t
-	    addresses; /* of 127/8 that we come from; 0: as the kernel does */
+	size_t sources; /* addresses of 127/8 that we come from; 0: as the
+			 * kernel does */
+};
+
+struct origin_options {
+	const char *ca_file;        /* PEM; NULL: the system's roots */
+	bool insecure;              /* look at no certificate */
+	const char *const *connect; /* "ADDRESS:PORT", in place of the URL's */
+	size_t nconnect;            /* at most ORIGIN_ADDRESSES_MAX */
 };
 
 /*
- * Find out where url leads and *path, the rest of it. ca_file holds the roots
- * that the server's certificate must come from; NULL: the system's. NULL is
- * success, otherwise a sentence.
+ * Find out where url leads and *path, the rest of it. NULL is success,
+ * otherwise a sentence; *refused then says whether it is the options' fault
+ * (true), or that the name cannot be resolved.
  */
-const char *origin_open(struct arena *, struct str url, const char *ca_file,
-    struct origin *, struct str *path);
+const char *origin_open(struct arena *, struct str url,
+    const struct origin_options *, struct origin *, struct str *path,
+    bool *refused);
 
 /* The path of a URL if it leads to this origin; p is NULL if it does not. */
 struct str origin_path(const struct origin *, struct str url);
@@ -72,7 +85,7 @@ struct reader {
 	size_t body_len, body_cap;
 	char name[32]; /* of the field being read, cut */
 	size_t name_len;
-	bool in_value, head, done;
+	bool in_value, head, done, too_large;
 	char *field; /* where its value goes; NULL: nowhere */
 	size_t *field_len;
 	char nonce[REPLY_FIELD_MAX], location[REPLY_FIELD_MAX];
@@ -111,9 +124,12 @@ struct request {
 	const char *content_type; /* NULL: no body */
 };
 
-/* timeout: microseconds a request may take, connecting included. */
-struct conn *conn_new(struct loop *, const struct origin *, int64_t timeout,
-    const struct conn_handler *, void *arg);
+/*
+ * timeout: microseconds a request may take, connecting included. index: which
+ * one it is of its run, so that they spread over the origin's addresses.
+ */
+struct conn *conn_new(struct loop *, const struct origin *, size_t index,
+    int64_t timeout, const struct conn_handler *, void *arg);
 void conn_free(struct conn *);
 
 /* Send a request; none may be under way. */
@@ -138,7 +154,11 @@ enum wire_result wire_write(struct wire *, const void *, size_t, size_t *n);
 /* What went wrong, a constant text. */
 const char *wire_error(const struct wire *);
 
-/* Trust roots from a PEM file, for client connections. NULL: see *why. */
-SSL_CTX *wire_context(const char *ca_file, const char **why);
+/*
+ * For client connections: trust roots from a PEM file (NULL: the system's), or
+ * no look at any certificate. NULL: see *why.
+ */
+enum wire_trust { WIRE_TRUST_FILE, WIRE_TRUST_ANY };
+SSL_CTX *wire_context(enum wire_trust, const char *ca_file, const char **why);
 
 #endif

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "load_conn.h"
+#include "bench/conn.h"
 
 enum conn_state {
 	CONN_CLOSED,     /* no socket */
@@ -25,6 +25,7 @@ struct conn {
 	const struct origin *origin;
 	const struct conn_handler *handler;
 	void *arg;
+	size_t index;
 	int64_t timeout;
 	enum conn_state state;
 	bool busy; /* a request is under way */
@@ -52,7 +53,7 @@ static void conn_late(void *);
 static void tell_failure(void *);
 
 struct conn *
-conn_new(struct loop *l, const struct origin *o, int64_t timeout,
+conn_new(struct loop *l, const struct origin *o, size_t index, int64_t timeout,
     const struct conn_handler *handler, void *arg)
 {
 	struct conn *c = calloc(1, sizeof(*c));
@@ -61,6 +62,7 @@ conn_new(struct loop *l, const struct origin *o, int64_t timeout,
 		abort();
 	c->loop = l;
 	c->origin = o;
+	c->index = index;
 	c->timeout = timeout;
 	c->handler = handler;
 	c->arg = arg;
@@ -157,12 +159,11 @@ conn_request(struct conn *c, const struct request *q)
 		conn_write(c);
 }
 
-/* The descriptor spreads connections over the addresses. */
 static bool
 come_from(const struct conn *c)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET };
-	uint32_t i = (uint32_t)((size_t)c->fd % c->origin->addresses);
+	uint32_t i = (uint32_t)(c->index % c->origin->sources);
 
 	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + i);
 	return bind(c->fd, (struct sockaddr *)&sin, sizeof(sin)) == 0;
@@ -171,7 +172,9 @@ come_from(const struct conn *c)
 static void
 conn_open(struct conn *c)
 {
-	const struct sockaddr *sa = (const struct sockaddr *)&c->origin->addr;
+	const size_t to = c->index % c->origin->nto;
+	const struct sockaddr *sa = (const struct sockaddr *)&c->origin->to[to]
+					.addr;
 	struct event_base *base = loop_base(c->loop);
 	int one = 1;
 
@@ -182,7 +185,7 @@ conn_open(struct conn *c)
 		return;
 	}
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (c->origin->addresses > 0 && !come_from(c)) {
+	if (c->origin->sources > 0 && !come_from(c)) {
 		conn_fail(c, "choosing an address", strerror(errno));
 		return;
 	}
@@ -193,7 +196,7 @@ conn_open(struct conn *c)
 	c->state = CONN_CONNECTING;
 	c->used = false;
 	c->opened++;
-	if (connect(c->fd, sa, c->origin->addr_len) != 0 &&
+	if (connect(c->fd, sa, c->origin->to[to].len) != 0 &&
 	    errno != EINPROGRESS) {
 		conn_fail(c, "connecting", strerror(errno));
 		return;
@@ -303,7 +306,9 @@ conn_read(struct conn *c)
 			finish_reply(c);
 			return;
 		case READER_BAD:
-			conn_fail(c, "reading the reply", "it is not HTTP/1.1");
+			conn_fail(c, "reading the reply",
+			    c->reader.too_large ? "it is too large" :
+						  "it is not HTTP/1.1");
 			return;
 		}
 	}

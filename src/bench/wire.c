@@ -15,7 +15,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/addr.h"
-#include "load_conn.h"
+#include "bench/conn.h"
 
 struct wire {
 	int fd;
@@ -74,7 +74,7 @@ bio_ctrl(BIO *bio, int cmd, long n, void *p)
 }
 
 SSL_CTX *
-wire_context(const char *ca_file, const char **why)
+wire_context(enum wire_trust trust, const char *ca_file, const char **why)
 {
 	static const uint8_t alpn[] = "\x08http/1.1";
 	SSL_CTX *ctx;
@@ -94,10 +94,12 @@ wire_context(const char *ca_file, const char **why)
 	SSL_CTX_set_mode(ctx,
 	    SSL_MODE_ENABLE_PARTIAL_WRITE |
 		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_verify(ctx,
+	    trust == WIRE_TRUST_ANY ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
 	if (SSL_CTX_set_alpn_protos(ctx, alpn, sizeof(alpn) - 1) != 0)
 		abort();
-	if (SSL_CTX_load_verify_locations(ctx, ca_file, NULL) != 1) {
+	if (trust == WIRE_TRUST_FILE &&
+	    SSL_CTX_load_verify_locations(ctx, ca_file, NULL) != 1) {
 		*why = "cannot be read as certificates in PEM";
 		SSL_CTX_free(ctx);
 		return NULL;
