@@ -259,8 +259,8 @@ read_account(struct areq *q, const struct store_result *r)
 {
 	struct jwk jwk;
 
-	if (r->status != STORE_OK)
-		return r->problem;
+	if (r->status != STORE_OK) /* its nonce is used up first */
+		return problem_keep(q->arena, r->problem);
 	if (store_nrows(r, 0) == 0)
 		return problem_new(q->arena, PROBLEM_ACCOUNT_DOES_NOT_EXIST,
 		    "there is no account " STR_FMT, STR_ARG(q->jws.kid));

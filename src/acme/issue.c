@@ -298,20 +298,6 @@ issue_start(struct acme *acme, const struct claim *claim, struct task *t,
 
 /* ---- the answer */
 
-/* The issuer's problem goes away with its call. */
-static struct problem *
-keep_problem(struct issuance *s, const struct problem *from)
-{
-	struct arena *a = s->task.arena;
-	struct problem *pr = arena_new(a, struct problem);
-
-	*pr = *from;
-	pr->detail = str_dup(a, pr->detail);
-	if (pr->cause != NULL)
-		pr->cause = str_cstr(a, str_from(pr->cause));
-	return pr;
-}
-
 static void
 give_up(struct issuance *s, struct problem *pr, bool uncertain)
 {
@@ -336,7 +322,7 @@ mark(struct issuance *s, struct problem *pr)
 static void
 on_refused(struct issuance *s, const struct issuer_result *r)
 {
-	struct problem *pr = keep_problem(s, r->problem);
+	struct problem *pr = problem_keep(s->task.arena, r->problem);
 
 	log_warn("while asking an issuer", LOG_STR("issuer", s->claim.issuer),
 	    LOG_STR("order", s->claim.order),

@@ -48,6 +48,19 @@ problem_new(struct arena *a, enum problem_type type, const char *fmt, ...)
 	return p;
 }
 
+struct problem *
+problem_keep(struct arena *a, const struct problem *from)
+{
+	struct problem *p = arena_new(a, struct problem);
+
+	p->type = from->type;
+	p->detail = str_dup(a, from->detail);
+	p->retry_after = from->retry_after;
+	if (from->cause != NULL)
+		p->cause = str_cstr(a, str_from(from->cause));
+	return p;
+}
+
 struct str
 problem_reason(const struct problem *p)
 {

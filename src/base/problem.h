@@ -46,6 +46,13 @@ struct problem *problem_new(struct arena *, enum problem_type, const char *fmt,
 struct problem *problem_cause(struct arena *, enum problem_type,
     const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/*
+ * The same in an arena of one's own: the problem of an operation goes away
+ * with its callback. Without the lists (algorithms, subs), which problems of
+ * operations do not have.
+ */
+struct problem *problem_keep(struct arena *, const struct problem *);
+
 /* What the log is told: the cause, or else the detail. */
 struct str problem_reason(const struct problem *);
 

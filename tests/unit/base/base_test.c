@@ -399,6 +399,24 @@ problems_become_documents(void **state)
 	assert_string_equal(p->cause, "secret 1");
 }
 
+static void
+a_kept_problem_outlives_its_arena(void **state)
+{
+	struct arena *a = arena_create();
+	struct problem *p = problem_cause(a, PROBLEM_UNAVAILABLE, "gone: %d",
+	    7);
+	const struct problem *kept;
+
+	p->retry_after = 5;
+	kept = problem_keep(*state, p);
+	arena_destroy(a); /* what kept still pointed to, sanitizers would say */
+	assert_int_equal(kept->type, PROBLEM_UNAVAILABLE);
+	assert_int_equal(kept->retry_after, 5);
+	assert_string_equal(kept->cause, "gone: 7");
+	assert_true(kept->detail.n > 0);
+	assert_true(problem_json(*state, kept).n > 0);
+}
+
 int
 main(void)
 {
@@ -423,6 +441,7 @@ main(void)
 		T(addresses_have_one_form),
 		T(prefixes_hold_addresses),
 		T(problems_become_documents),
+		T(a_kept_problem_outlives_its_arena),
 	};
 
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
