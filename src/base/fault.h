@@ -5,9 +5,16 @@
  * and kills itself at the n-th one after the file named by the environment
  * variable CERTLOOP_FAULT, which holds n (0: at none), has appeared; the file
  * is removed when it is read. In other builds FAULT() is nothing.
+ *
+ * Bugs on demand, for the proof that tests/lib/checker.py finds them: with
+ * --enable-faults, PLANTED("planted-NAME") is true if the environment variable
+ * CERTLOOP_PLANT is planted-NAME. In other builds it is false, and the names
+ * are not in the program.
  */
 #ifndef BASE_FAULT_H
 #define BASE_FAULT_H
+
+#include <stdbool.h>
 
 #include "config.h"
 
@@ -15,8 +22,13 @@
 /* Count this point; does not return from the n-th. */
 void fault_here(const char *point);
 #define FAULT(point) fault_here(point)
+
+/* Is this the bug that the environment asks for? */
+bool fault_is_planted(const char *bug);
+#define PLANTED(bug) fault_is_planted(bug)
 #else
 #define FAULT(point) ((void)0)
+#define PLANTED(bug) false
 #endif
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/when.h"
 #include "log/log.h"
 
@@ -123,6 +124,8 @@ add_taking(struct taking_op *t, char *to, const struct take *take)
 		.mode = take->mode,
 		.values = values_of(t->rl, take->limit, take->override),
 		.key = str_make(to, take->key.n) };
+	if (v->values.max > 0 && PLANTED("planted-limit"))
+		v->values.max++;
 	assert(v->values.max == 0 ||
 	    (v->values.window > 0 && v->values.max <= LIMIT_MAX_MAX));
 	memcpy(to, take->key.p, take->key.n);

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/fault.h"
+#include "base/id.h"
 #include "log/log.h"
 #include "ratelimit/scripts_gen.h"
 
@@ -84,7 +86,9 @@ add_nonce(struct call *c, const struct redis *redis,
 		return;
 	}
 	assert(nonce->id.n <= LIMIT_KEY_MAX && nonce->ttl > 0);
-	add_key(c, join(c->arena, redis_prefix(redis), STR("n:"), nonce->id));
+	add_key(c,
+	    join(c->arena, redis_prefix(redis), STR("n:"),
+		PLANTED("planted-nonce") ? id_new(c->arena) : nonce->id));
 	/* no epoch is never the right one */
 	add_arg(c, nonce->epoch.n > 0 ? nonce->epoch : STR("-"));
 	add_number(c, (nonce->ttl + 999) / 1000);

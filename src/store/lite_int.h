@@ -36,6 +36,7 @@ struct lite {
 	struct deferred next; /* asks for the hook in the next turn */
 	struct timer again;   /* the database was busy: asks for the hook */
 	bool ill;             /* the last commit failed */
+	unsigned early;       /* planted-commit: turns */
 	int error;            /* the newest error of SQLite, */
 	char cause[256];      /* and what it said then */
 };

@@ -192,7 +192,7 @@ run_stmt(struct lite *l, struct batch *b, unsigned i)
 {
 	struct batch_stmt *s = &b->stmts[i];
 	sqlite3_stmt **p = &l->stmts[s->sql];
-	int rc = prepare(l, s->def->text[DIALECT_LITE], p);
+	int rc = prepare(l, store_text(s->def, DIALECT_LITE), p);
 
 	if (rc == SQLITE_OK) {
 		rc = step_through(l, b, s, *p);

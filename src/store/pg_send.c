@@ -95,7 +95,7 @@ static bool
 prepare_stmt(struct pg_conn *c, struct batch *b, const struct batch_stmt *s)
 {
 	unsigned slot = pg_slot(c, b, s);
-	const char *text = s->def->text[DIALECT_PG];
+	const char *text = store_text(s->def, DIALECT_PG);
 	char name[NAME_MAX_LEN];
 	Oid types[SQL_ARGS_MAX];
 

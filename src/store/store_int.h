@@ -53,6 +53,9 @@ struct sql_catalog {
 
 extern const struct sql_catalog sql_catalog;
 
+/* The text to prepare: that of the statement (planted.c). */
+const char *store_text(const struct sql_stmt *, enum sql_dialect);
+
 /* ---- batches */
 struct batch_arg {
 	bool null;
