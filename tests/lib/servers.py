@@ -135,12 +135,13 @@ class Postgres:
     """A PostgreSQL cluster in a temporary directory, unix socket only.
 
     fsync stays on: what it says is stored is stored, also after kill().
-    As root it runs as the user postgres.
+    As root it runs as the user postgres. parent: /dev/shm where syncing
+    shall cost nothing.
     """
 
-    def __init__(self, settings=None, port=5432):
+    def __init__(self, settings=None, port=5432, parent="/tmp"):
         self.directory = Path(tempfile.mkdtemp(prefix="certloop-pg-",
-                                               dir="/tmp"))
+                                               dir=parent))
         self.port = port
         self.data = self.directory / "data"
         self.logfile = self.directory / "log"
