@@ -2,52 +2,27 @@
 """Each example of certloopctl(8) runs, in the order of the page, against a
 server that holds what the examples speak of, and prints what the page says.
 
-Commands begin with "$ ", go on with "> ", and what follows is their output.
-In it, "..." at the end of a line stands for the rest of it, and alone for any
-number of lines; ids, digests, moments and ages may be others. The page's ids
-stand for objects of this server.
+tests/lib/manual.py has the rules. Ids, digests, moments and ages may be
+others; the page's ids stand for objects of this server.
 """
 
 import json
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
+import manual
 import servers
+from manual import fits
 
-PAGE = Path(__file__).resolve().parents[2] / "man" / "certloopctl.8"
 ID = r"\b[0-9a-v]{8}[A-Za-z0-9_-]{22}(?![A-Za-z0-9_-])"
-
-
-def blocks():
-    """The literal blocks of EXAMPLES, as lines."""
-    text = re.search(r"^\.Sh EXAMPLES\n(.*?)^\.Sh ", PAGE.read_text(),
-                     re.M | re.S)[1]
-    text = text.replace("\\e", "\\").replace("\\&", "")
-    found = [b.splitlines() for b in re.findall(
-        r"^\.Bd -literal.*?\n(.*?)^\.Ed", text, re.M | re.S)]
-    found += [["$ " + line] for line in re.findall(r"^\.Dl (.*)$", text,
-                                                   re.M)]
-    return found
 
 
 def examples():
     """(command, lines of output) of all blocks."""
-    for block in blocks():
-        command, output = None, []
-        for line in block:
-            if line.startswith("$ "):
-                if command:
-                    yield command, output
-                command, output = line[2:], []
-            elif line.startswith("> "):
-                command += "\n" + line[2:]
-            else:
-                output.append(line)
-        assert command, block
-        yield command, output
+    for block in manual.blocks("certloopctl.8", "EXAMPLES"):
+        yield from block.commands()
 
 
 class World:
@@ -98,31 +73,6 @@ def run(world, command):
         capture_output=True, text=True, timeout=60, cwd=server.directory,
         env={**server.env, "CERTLOOP_SOCKET": str(server.data / "admin.sock"),
              "PATH": f"{server.build}:{server.env['PATH']}"})
-
-
-def plain(line):
-    """A line without what may differ."""
-    line = re.sub(r"20\d\d-\d\d-\d\d \d\d:\d\d(:\d\d)?", "TIME", line)
-    line = re.sub(r"\((now|in \d+ \w+|\d+ \w+ ago)\)", "(AGE)", line)
-    line = re.sub(r" in \d+\.\d s$", " in N s", line)
-    line = re.sub(r"^(took \(ms\)) .*", r"\1 N", line)
-    return re.sub(r"\s+", " ", line.strip())
-
-
-def fits(documented, printed):
-    """Are these lines those of the page?"""
-    if not documented:
-        return not printed
-    head, rest = documented[0], documented[1:]
-    if head == "...":
-        return any(fits(rest, printed[n:]) for n in range(len(printed) + 1))
-    if not printed:
-        return False
-    if head.endswith("..."):
-        same = plain(printed[0]).startswith(plain(head[:-3]))
-    else:
-        same = plain(head) == plain(printed[0])
-    return same and fits(rest, printed[1:])
 
 
 @pytest.fixture

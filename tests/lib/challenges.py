@@ -55,18 +55,18 @@ class Dns:
     "truncate" or "refused".
     """
 
-    def __init__(self, folder, address=LOCALHOST):
+    def __init__(self, folder, address=LOCALHOST, host=LOCALHOST, port=None):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.address = address
-        self.port = free_port()
+        self.port = port or free_port()
         self.modes = {}
         self.asked = []
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind((LOCALHOST, self.port))
+        self.udp.bind((host, self.port))
         self.tcp = socket.socket()
         self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.tcp.bind((LOCALHOST, self.port))
+        self.tcp.bind((host, self.port))
         self.tcp.listen(64)
         for work in (self._serve_udp, self._serve_tcp):
             threading.Thread(target=work, daemon=True).start()
