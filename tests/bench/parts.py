@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
 
+import fleet
 import peers
 import servers
 import table
@@ -41,6 +42,7 @@ class Bench:
         self.out = out
         self.floor = None       # microseconds of bare crypto an issuance
         self.issuances = {}     # server: report, with more members
+        self.validated = {}     # the same, with validations of http-01
         self.unsigned = {}      # (scenario, server): report
         self.frozen = {}        # Vault's state: report
         self.ocsp = {}          # (scenario, limit): report, share of hits
@@ -62,12 +64,13 @@ class Bench:
             self._postgres.start()
         return self._postgres
 
-    def load(self, url, ca, pid, *options):
+    def load(self, url, ca, pids, *options):
         """Run certloop-bench; its report."""
+        pids = [pids] if isinstance(pids, int) else pids
+        watched = [word for pid in pids for word in ("--pid", str(pid))]
         done = subprocess.run(
             [*CLIENT, str(self.build / "certloop-bench"), "--json",
-             "--ca-file", str(ca), "--pid", str(pid), *map(str, options),
-             url],
+             "--ca-file", str(ca), *watched, *map(str, options), url],
             stdout=subprocess.PIPE, text=True)
         report = json.loads(done.stdout)
         if done.returncode != 0:
@@ -127,19 +130,23 @@ def sum_of(metrics, name):
     return sum(v for k, v in metrics.items() if k.split("{")[0] == name)
 
 
-def issue(bench, name, server):
-    """Full issuances against a certloopd."""
-    before = server.metrics()
+def issue(bench, name, *members, options=()):
+    """Full issuances against a certloopd, or several replicas."""
+    def total(metric):
+        return sum(sum_of(m.metrics(), metric) for m in members)
+    metrics = {"trips": "certloop_store_batches_total",
+               "commits": "certloop_store_commits_total",
+               "issued": "certloop_certificates_issued_total"}
+    before = {key: total(metric) for key, metric in metrics.items()}
+    server = members[0]
     report = bench.load(f"{server.profile_url()}/directory", server.root,
-                        server.pid, "-n", ORDERS, "-c", CONNECTIONS)
-    after = server.metrics()
+                        [m.pid for m in members], "--ca-root", server.root,
+                        "-n", ORDERS, "-c", CONNECTIONS, *options)
     units = max(report["done"], 1)
-    for key, metric in (("trips", "certloop_store_batches_total"),
-                        ("commits", "certloop_store_commits_total")):
-        spent = sum_of(after, metric) - sum_of(before, metric)
-        report[key] = spent / units
-    issued = sum_of(after, "certloop_certificates_issued_total") - \
-        sum_of(before, "certloop_certificates_issued_total")
+    spent = {key: total(metrics[key]) - n for key, n in before.items()}
+    report["trips"] = spent["trips"] / units
+    report["commits"] = spent["commits"] / units
+    issued = spent["issued"]
     if issued != report["done"]:
         bench.fail(f"{name}: {report['done']} certificates came, "
                    f"{issued:.0f} were issued")
@@ -154,6 +161,35 @@ def run_sqlite(bench):
 def run_postgres(bench):
     with bench.certloopd(bench.postgres.new_store()) as server:
         issue(bench, "postgres", server)
+
+
+def run_replicas(bench):
+    """Three on one PostgreSQL and one Redis, all on the first core; each
+    connection is to the next one."""
+    redis = fleet.Redis(bench.directory / "redis").start()
+    port = servers.free_port()
+    store = bench.postgres.new_store()
+    with contextlib.ExitStack() as stack:
+        stack.callback(redis.remove)
+        members = []
+        for i in range(fleet.REPLICAS):
+            replica = fleet.Replica(
+                bench.build, bench.directory / f"replica{i}", store=store,
+                redis=redis, backend="redis", wrapper=SERVER,
+                limits=servers.Certloopd.NO_LIMITS,
+                public_url=f"https://localhost:{port}")
+            stack.callback(replica.remove)
+            if members:
+                replica.share_from(members[0])
+            else:
+                replica.port = port
+                replica.write_config()
+                replica.init_ca()
+            members.append(replica)
+            replica.start()
+        to = [word for r in members
+              for word in ("--connect", f"127.0.0.1:{r.port}")]
+        issue(bench, "3 replicas", *members, options=to)
 
 
 FROZEN = """
@@ -240,9 +276,48 @@ def run_pebble(bench):
     if not shutil.which("pebble"):
         print("\npebble is not installed: left out", file=bench.out)
         return
-    with peers.pebble(bench.directory, SERVER) as (url, ca, pid):
+    home = bench.directory / "always-valid"
+    home.mkdir()
+    with peers.pebble(home, SERVER) as (url, ca, pid):
         bench.issuances["pebble"] = bench.load(
             url, ca, pid, "-n", min(ORDERS, 500), "-c", 8, "--poll", "10ms")
+
+
+VALIDATING = """
+profile default {
+  issuer = local
+  auth_mode = challenge
+  resolvers = { "%s" }
+  validation_allow = { "127.0.0.0/8" }
+}
+"""
+
+
+def run_peers(bench):
+    """The same orders, each name validated by http-01, of ours and of
+    others."""
+    if os.getuid() != 0:
+        print("\nports 53 and 80 need root: peers left out", file=bench.out)
+        return
+    options = ["-n", min(ORDERS, 500), "-c", 8, "--poll", "10ms",
+               "--http-01", f"{peers.VALIDATED}:80"]
+    with peers.dns() as resolver:
+        for store in (None, bench.postgres.new_store()):
+            name = store.engine if store else "sqlite"
+            with bench.certloopd(store, f"validating-{name}",
+                                 profiles=VALIDATING % resolver) as server:
+                bench.validated[f"certloopd, {name}"] = bench.load(
+                    f"{server.profile_url()}/directory", server.root,
+                    server.pid, *options)
+        for name, start in (
+                ("pebble", lambda: peers.pebble(bench.directory, SERVER,
+                                                resolver)),
+                ("caddy", lambda: peers.caddy(bench.directory, SERVER))):
+            if not shutil.which(name):
+                print(f"\n{name} is not installed: left out", file=bench.out)
+                continue
+            with start() as (url, ca, pid):
+                bench.validated[name] = bench.load(url, ca, pid, *options)
 
 
 def ask(bench, name, url, ca, pid):
@@ -323,8 +398,10 @@ RUN = {
     "redis": run_redis,
     "sqlite": run_sqlite,
     "postgres": run_postgres,
+    "replicas": run_replicas,
     "frozen": run_frozen,
     "pebble": run_pebble,
+    "peers": run_peers,
     "unsigned": run_unsigned,
     "ocsp": run_ocsp,
 }

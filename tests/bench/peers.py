@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: ISC
-"""Other servers to stand beside: Debian's pebble and nginx, each on a free
-loopback port with a certificate of its own. Each yields (directory URL, CA
-file, process id)."""
+"""Other servers to stand beside: Debian's pebble, caddy and nginx, each on a
+free loopback port with a certificate of its own. Each yields (directory URL,
+CA file, process id)."""
 
 import contextlib
 import json
 import os
+import shlex
+import socket
+import struct
 import subprocess
+import threading
 import urllib.parse
 
 import servers
@@ -55,9 +59,86 @@ def running(directory, command, url, ca, env=None):
             process.wait(10)
 
 
+# Where all names lead for servers that validate, which ask at port 53 and
+# connect to port 80 whatever they are told.
+VALIDATED = "127.83.1.1"
+
+
+def answer(query):
+    """To A: that address; to any other type: that there is none."""
+    end = query.index(b"\0", 12) + 5       # of the question
+    is_a = query[end - 4:end - 2] == b"\0\1"
+    reply = query[:2] + struct.pack(">HHHHH", 0x8580, 1, int(is_a), 0, 0)
+    reply += query[12:end]
+    if is_a:
+        reply += struct.pack(">HHHIH", 0xc00c, 1, 1, 60, 4)
+        reply += socket.inet_aton(VALIDATED)
+    return reply
+
+
 @contextlib.contextmanager
-def pebble(directory, wrapper):
-    """Every challenge is valid at once, no nonce is refused for fun."""
+def dns():
+    """A name server that leads all names to VALIDATED; its address."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind((VALIDATED, 53))
+
+        def serve():
+            while True:
+                query, peer = s.recvfrom(4096)
+                if len(query) < 17:
+                    return      # that is us, below
+                s.sendto(answer(query), peer)
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield f"{VALIDATED}:53"
+        finally:
+            s.sendto(b"end", (VALIDATED, 53))
+            thread.join()
+
+
+@contextlib.contextmanager
+def caddy(directory, wrapper):
+    """Its acme_server, which validates always, with a resolv.conf of its
+    own."""
+    home = directory / "caddy"
+    home.mkdir()
+    cert, key = self_signed(home)
+    port = servers.free_port()
+    (home / "resolv.conf").write_text(f"nameserver {VALIDATED}\n")
+    (home / "Caddyfile").write_text(f"""
+{{
+    admin off
+    auto_https off
+    skip_install_trust
+    storage file_system {home}/data
+    log {{
+        output discard
+    }}
+}}
+https://localhost:{port} {{
+    bind 127.0.0.1
+    tls {cert} {key}
+    acme_server
+}}
+""")
+    serve = shlex.join([*wrapper, "caddy", "run", "--adapter", "caddyfile",
+                        "--config", str(home / "Caddyfile")])
+    # exec at each step, so that the process is caddy's
+    command = ["unshare", "-m", "sh", "-c",
+               f"mount --bind {shlex.quote(str(home))}/resolv.conf "
+               f"$(readlink -f /etc/resolv.conf) && exec {serve}"]
+    with running(home, command,
+                 f"https://localhost:{port}/acme/local/directory", cert,
+                 {"HOME": str(home), "XDG_DATA_HOME": str(home),
+                  "XDG_CONFIG_HOME": str(home)}) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def pebble(directory, wrapper, resolver=None):
+    """No nonce is refused for fun. Without a resolver every challenge is
+    valid at once."""
     home = directory / "pebble"
     home.mkdir()
     cert, key = self_signed(home)
@@ -66,12 +147,15 @@ def pebble(directory, wrapper):
         "listenAddress": f"127.0.0.1:{port}",
         "managementListenAddress": f"127.0.0.1:{servers.free_port()}",
         "certificate": str(cert), "privateKey": str(key),
-        "httpPort": 5002, "tlsPort": 5001, "ocspResponderURL": "",
+        "httpPort": 80, "tlsPort": 443, "ocspResponderURL": "",
         "externalAccountBindingRequired": False}}
     (home / "config.json").write_text(json.dumps(config))
-    env = {"PEBBLE_VA_ALWAYS_VALID": "1", "PEBBLE_VA_NOSLEEP": "1",
-           "PEBBLE_WFE_NONCEREJECT": "0"}
+    env = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
     command = [*wrapper, "pebble", "-config", str(home / "config.json")]
+    if resolver is None:
+        env["PEBBLE_VA_ALWAYS_VALID"] = "1"
+    else:
+        command += ["-dnsserver", resolver]
     with running(home, command, f"https://localhost:{port}/dir", cert,
                  env) as found:
         yield found

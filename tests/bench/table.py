@@ -66,6 +66,36 @@ def write_issuances(bench):
     write_rows(bench.out, ["", *names], rows)
 
 
+def write_validated(bench):
+    names = list(bench.validated)
+    reports = list(bench.validated.values())
+
+    def row(title, figure):
+        return [title, *map(figure, reports)]
+
+    print(f"\nOrders with a name validated by http-01, over TLS, "
+          f"{reports[0]['connections']} connections", file=bench.out)
+    rows = [
+        row("issuances", lambda r: str(r["done"])),
+        row("failed", lambda r: str(r["failed"])),
+        row("issuances a second", lambda r: number(r["rate"])),
+        row("server CPU us", lambda r: number(r["server"]["cpu_us"])),
+        row("server core busy %",
+            lambda r: number(100 * r["server"]["share"], 0)),
+        row("polls", lambda r: str(r["polls"])),
+        row("RSS MB at the end",
+            lambda r: number(r["server"]["rss_end_kib"] / 1024)),
+    ]
+    for request in ("new-order", "challenge", "finalize", "certificate"):
+        for figure in ("p50", "p99"):
+            rows.append(row(f"{request} {figure} ms",
+                            lambda r, q=request, f=figure: ms(
+                                r, q, f"{f}_us")))
+    rows.append(row("order p50 ms", lambda r: number(
+        r["units"]["order"]["p50_us"] / 1000 if r["done"] else None)))
+    write_rows(bench.out, ["", *names], rows)
+
+
 def write_frozen(bench):
     reports = list(bench.frozen.values())
     print(f"\nFull issuance by the local CA, {reports[0]['connections']} "
@@ -115,6 +145,8 @@ def write_ocsp(bench):
 def write(bench):
     if bench.issuances:
         write_issuances(bench)
+    if bench.validated:
+        write_validated(bench)
     if bench.frozen:
         write_frozen(bench)
     if bench.unsigned:
