@@ -1,22 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* What a profile allows, and sets of names as text. */
-#include "../unit.h"
+#include "../arena.h"
 
 #include "acme/acme_int.h"
-
-static int
-make_arena(void **state)
-{
-	*state = arena_create();
-	return 0;
-}
-
-static int
-drop_arena(void **state)
-{
-	arena_destroy(*state);
-	return 0;
-}
 
 struct row {
 	const char *type, *value;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* The values everything is made of. */
-#include "../unit.h"
+#include "../arena.h"
 
 #include "base/addr.h"
-#include "base/arena.h"
 #include "base/b64url.h"
 #include "base/buf.h"
 #include "base/hex.h"
@@ -11,20 +10,6 @@
 #include "base/json.h"
 #include "base/problem.h"
 #include "base/when.h"
-
-static int
-make_arena(void **state)
-{
-	*state = arena_create();
-	return 0;
-}
-
-static int
-drop_arena(void **state)
-{
-	arena_destroy(*state);
-	return 0;
-}
 
 static int order[3], norder;
 

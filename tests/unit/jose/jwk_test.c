@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* Keys in JSON: what is taken, what is refused, and thumbprints. */
-#include "../unit.h"
+#include "../arena.h"
 
 #include <openssl/ec_key.h>
-#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/nid.h>
 
@@ -34,21 +33,6 @@
 /* RFC 8037 appendix A.2 */
 #define ED_X "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
 #define ED_JWK "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"" ED_X "\"}"
-
-static int
-make_arena(void **state)
-{
-	*state = arena_create();
-	return 0;
-}
-
-static int
-drop_arena(void **state)
-{
-	arena_destroy(*state);
-	assert_int_equal(ERR_peek_error(), 0);
-	return 0;
-}
 
 static void
 accept(struct arena *a, const char *text, struct jwk *out)

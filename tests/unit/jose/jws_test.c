@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* JWS: the rules of its shape, and signatures of every algorithm. */
-#include "../unit.h"
+#include "../arena.h"
 
 #include <openssl/ec_key.h>
-#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/nid.h>
 
@@ -64,21 +63,6 @@ drop_keys(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(keys); i++)
 		EVP_PKEY_free(keys[i]);
-	return 0;
-}
-
-static int
-make_arena(void **state)
-{
-	*state = arena_create();
-	return 0;
-}
-
-static int
-drop_arena(void **state)
-{
-	arena_destroy(*state);
-	assert_int_equal(ERR_peek_error(), 0);
 	return 0;
 }
 

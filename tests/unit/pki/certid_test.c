@@ -1,23 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* Names of certificates in renewal information, RFC 9773 section 4.1. */
-#include "../unit.h"
+#include "../arena.h"
 
 #include "base/hex.h"
 #include "pki/certid.h"
-
-static int
-make(void **state)
-{
-	*state = arena_create();
-	return 0;
-}
-
-static int
-drop(void **state)
-{
-	arena_destroy(*state);
-	return 0;
-}
 
 /* The example of the RFC, its serial with a zero byte before 0x87. */
 static void
@@ -83,5 +69,5 @@ main(void)
 		cmocka_unit_test(refuses_what_is_no_name),
 	};
 
-	return cmocka_run_group_tests(tests, make, drop);
+	return cmocka_run_group_tests(tests, make_arena, drop_arena);
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /* Certification requests: what is taken, and each reason to refuse. */
-#include "../unit.h"
+#include "../arena.h"
 
 #include <openssl/bytestring.h>
 #include <openssl/digest.h>
 #include <openssl/ec_key.h>
-#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/mem.h>
 #include <openssl/nid.h>
@@ -39,21 +38,6 @@ drop_keys(void **state)
 	(void)state;
 	for (unsigned i = 0; i < COUNT(keys); i++)
 		EVP_PKEY_free(keys[i]);
-	return 0;
-}
-
-static int
-make_arena(void **state)
-{
-	*state = arena_create();
-	return 0;
-}
-
-static int
-drop_arena(void **state)
-{
-	arena_destroy(*state);
-	assert_int_equal(ERR_peek_error(), 0);
 	return 0;
 }
 

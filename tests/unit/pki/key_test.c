@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Keys and the files of keys; PEM. */
-#include "../unit.h"
+#include "../arena.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,6 @@
 #include <openssl/bn.h>
 #include <openssl/bytestring.h>
 #include <openssl/ec_key.h>
-#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/mem.h>
 #include <openssl/nid.h>
@@ -36,21 +35,6 @@ drop_folder(void **state)
 {
 	(void)state;
 	return rmdir(folder); /* fails if a test left something behind */
-}
-
-static int
-make_arena(void **state)
-{
-	*state = arena_create();
-	return 0;
-}
-
-static int
-drop_arena(void **state)
-{
-	arena_destroy(*state);
-	assert_int_equal(ERR_peek_error(), 0);
-	return 0;
 }
 
 static const char *

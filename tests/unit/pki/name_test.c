@@ -1,26 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /* DNS names and sets of names. */
-#include "../unit.h"
+#include "../arena.h"
 
 #include "pki/name.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define L10 "abcdefghij"
 #define L63 L10 L10 L10 L10 L10 L10 "abc"
-
-static int
-make_arena(void **state)
-{
-	*state = arena_create();
-	return 0;
-}
-
-static int
-drop_arena(void **state)
-{
-	arena_destroy(*state);
-	return 0;
-}
 
 static void
 names_of_letters_digits_and_hyphens_are_good(void **state)
