@@ -68,11 +68,16 @@ begin() {
     "$@" >>/var/log/stand-in.log 2>&1 </dev/null &
     echo $! >"$pid"
 }
-case "$1 $2" in
-"stop "*)
-    is_up || exit 0
+end() {
+    is_up || return 0
     kill "$(cat "$pid")"
-    while is_up; do sleep 0.1; done ;;
+    while is_up; do sleep 0.1; done
+}
+case "$1 $2" in
+"stop "*) end ;;
+*"start certloopd")
+    end
+    begin certloopd -c /etc/certloop/certloop.conf ;;
 *" nginx")
     nginx -q -t || exit 1
     if is_up; then nginx -s reload; else begin nginx -g 'daemon off;'; fi ;;
