@@ -9,6 +9,7 @@
 
 #include "base/when.h"
 #include "dns/dns.h"
+#include "../turns.h"
 #include "stub.h"
 
 /* What every test has. */
@@ -117,31 +118,6 @@ end(void **state)
 	return 0;
 }
 
-/* Turn until *calls is n; a test that hangs is ended by make check. */
-static void
-turn_until(struct world *w, const unsigned *calls, unsigned n)
-{
-	while (*calls < n)
-		loop_turn(w->loop, LOOP_WAIT);
-}
-
-static void
-on_tick(void *arg)
-{
-	*(unsigned *)arg = 1;
-}
-
-static void
-turn_for(struct world *w, int64_t usec)
-{
-	unsigned over = 0;
-	struct timer t;
-
-	timer_init(&t, w->loop, on_tick, &over);
-	timer_start(&t, usec);
-	turn_until(w, &over, 1);
-}
-
 static struct told
 ask(struct world *w, const char *name, enum dns_type type)
 {
@@ -149,7 +125,7 @@ ask(struct world *w, const char *name, enum dns_type type)
 
 	dns_resolve(w->dns, &w->task, str_from(name), type, on_answer, &t);
 	assert_int_equal(t.calls, 0);
-	turn_until(w, &t.calls, 1);
+	turn_until(w->loop, &t.calls, 1);
 	assert_false(task_is_waiting(&w->task));
 	return t;
 }
@@ -161,7 +137,7 @@ find(struct world *w, const char *host)
 
 	dns_lookup_addrs(w->dns, &w->task, str_from(host), on_addrs, &t);
 	assert_int_equal(t.calls, 0);
-	turn_until(w, &t.calls, 1);
+	turn_until(w->loop, &t.calls, 1);
 	assert_false(task_is_waiting(&w->task));
 	return t;
 }
@@ -323,7 +299,8 @@ nothing_is_cached_by_default(void **state)
 	assert_str(ask(w, "c.example", DNS_TXT).first, "\3one");
 	stub_clear(w->stub, "c.example");
 	stub_txt(w->stub, "c.example", "two");
-	turn_for(w, 1100000); /* a TTL of 0 lasts to the end of the second */
+	turn_for(w->loop,
+	    1100000); /* a TTL of 0 lasts to the end of the second */
 	assert_str(ask(w, "c.example", DNS_TXT).first, "\3two");
 }
 
@@ -343,7 +320,7 @@ answers_are_cached_when_asked_for_but_absence_never(void **state)
 		    DNS_NO_NAME);
 		assert_int_equal(ask(w, "c.example", DNS_CAA).status,
 		    DNS_NO_DATA);
-		turn_for(w, 1100000);
+		turn_for(w->loop, 1100000);
 	}
 	assert_int_equal(stub_asked(w->stub, "c.example", DNS_TXT), 1);
 	assert_int_equal(stub_asked(w->stub, "n.example", DNS_TXT), 3);
@@ -365,7 +342,7 @@ lookups_of_the_same_name_are_one(void **state)
 		    on_answer, &t[i]);
 	assert_int_equal(dns_running(w->dns), 1);
 	for (size_t i = 0; i < 3; i++) {
-		turn_until(w, &t[i].calls, 1);
+		turn_until(w->loop, &t[i].calls, 1);
 		assert_str(t[i].first, "\1x");
 	}
 	assert_int_equal(stub_asked(w->stub, "one.example", DNS_TXT), 1);
@@ -403,7 +380,7 @@ a_waiter_may_end_the_others(void **state)
 	    &t[0]);
 	dns_resolve(w->dns, &w->task, STR("one.example"), DNS_TXT, on_answer,
 	    &t[1]);
-	turn_until(w, &t[1].calls, 1);
+	turn_until(w->loop, &t[1].calls, 1);
 	assert_int_equal(k.calls, 1);
 	assert_int_equal(t[0].calls, 0);
 }
@@ -424,7 +401,7 @@ a_task_that_ends_is_told_nothing(void **state)
 	task_end(&t);
 	while (dns_running(w->dns) > 0)
 		loop_turn(w->loop, LOOP_WAIT);
-	turn_for(w, 10000);
+	turn_for(w->loop, 10000);
 	assert_int_equal(told.calls, 0);
 }
 
@@ -442,14 +419,14 @@ each_caller_has_a_deadline_of_its_own(void **state)
 	stub_set(w->stub, "mute.example", STUB_SILENT);
 	dns_resolve(w->dns, &w->task, STR("mute.example"), DNS_TXT, on_answer,
 	    &first);
-	turn_for(w, 120000);
+	turn_for(w->loop, 120000);
 	dns_resolve(w->dns, &w->task, STR("mute.example"), DNS_TXT, on_answer,
 	    &second);
 	assert_int_equal(dns_running(w->dns), 1);
-	turn_until(w, &first.calls, 1);
+	turn_until(w->loop, &first.calls, 1);
 	assert_int_equal(first.status, DNS_TIMEOUT);
 	assert_int_equal(second.calls, 0);
-	turn_until(w, &second.calls, 1);
+	turn_until(w->loop, &second.calls, 1);
 	assert_int_equal(second.status, DNS_TIMEOUT);
 	assert_true(when_now() - began >= 310000);
 }
@@ -473,14 +450,14 @@ too_many_lookups_are_refused_at_once(void **state)
 		dns_resolve(w->dns, &w->task, str_from(name), DNS_TXT,
 		    on_answer, &t[i]);
 	}
-	turn_until(w, &t[4].calls, 1);
+	turn_until(w->loop, &t[4].calls, 1);
 	assert_int_equal(t[4].status, DNS_BUSY);
 	/* joining one that is under way is not a new one */
 	t[4].calls = 0;
 	dns_resolve(w->dns, &w->task, STR("m0.example"), DNS_TXT, on_answer,
 	    &t[4]);
-	turn_until(w, &t[3].calls, 1);
-	turn_until(w, &t[4].calls, 1);
+	turn_until(w->loop, &t[3].calls, 1);
+	turn_until(w->loop, &t[4].calls, 1);
 	assert_int_equal(t[4].status, DNS_TIMEOUT);
 	/* those that nobody waits for any more leave room, up to a bound */
 	assert_int_equal(dns_running(w->dns), 4);
@@ -490,14 +467,14 @@ too_many_lookups_are_refused_at_once(void **state)
 		t[0].calls = 0;
 		dns_resolve(w->dns, &w->task, str_from(name), DNS_TXT,
 		    on_answer, &t[0]);
-		turn_until(w, &t[0].calls, 1);
+		turn_until(w->loop, &t[0].calls, 1);
 		assert_int_equal(t[0].status, DNS_TIMEOUT);
 	}
 	assert_int_equal(dns_running(w->dns), 16);
 	t[0].calls = 0;
 	dns_resolve(w->dns, &w->task, STR("m17.example"), DNS_TXT, on_answer,
 	    &t[0]);
-	turn_until(w, &t[0].calls, 1);
+	turn_until(w->loop, &t[0].calls, 1);
 	assert_int_equal(t[0].status, DNS_BUSY);
 }
 
@@ -519,7 +496,7 @@ silent_servers_do_not_hold_up_others(void **state)
 	dns_resolve(w->dns, &w->task, STR("good.example"), DNS_TXT, on_answer,
 	    &mute);
 	/* the first to hear anything: before the others give up */
-	turn_until(w, &mute.calls, 1);
+	turn_until(w->loop, &mute.calls, 1);
 	assert_int_equal(mute.status, DNS_OK);
 }
 

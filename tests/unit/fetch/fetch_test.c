@@ -14,6 +14,7 @@
 #include <openssl/ssl.h>
 
 #include "../dns/stub.h"
+#include "../turns.h"
 #include "base/buf.h"
 #include "base/when.h"
 #include "fetch/fetch.h"
@@ -108,30 +109,6 @@ end(void **state)
 	return 0;
 }
 
-static void
-turn_until(struct world *w, const unsigned *calls, unsigned n)
-{
-	while (*calls < n)
-		loop_turn(w->loop, LOOP_WAIT);
-}
-
-static void
-on_tick(void *arg)
-{
-	*(unsigned *)arg = 1;
-}
-
-static void
-turn_for(struct world *w, int64_t usec)
-{
-	unsigned over = 0;
-	struct timer t;
-
-	timer_init(&t, w->loop, on_tick, &over);
-	timer_start(&t, usec);
-	turn_until(w, &over, 1);
-}
-
 /* A URL of the peer, by name. */
 static struct str
 url(struct world *w, const char *scheme, const char *host)
@@ -147,7 +124,7 @@ send_it(struct world *w, const struct fetch_request *rq)
 
 	(void)fetch_send(w->fetch, &w->task, rq, on_result, &t);
 	assert_int_equal(t.calls, 0);
-	turn_until(w, &t.calls, 1);
+	turn_until(w->loop, &t.calls, 1);
 	assert_false(task_is_waiting(&w->task));
 	assert_int_equal(fetch_running(w->fetch), 0);
 	return t.r;
@@ -462,7 +439,7 @@ what_one_may_use_another_may_not(void **state)
 	assert_int_equal(get_by_rule(w, "peer.test", &none).error, FETCH_OK);
 	assert_int_equal(get_by_rule(w, "peer.test", &none).error, FETCH_OK);
 	assert_int_equal(peer_connections(w->peer), 3);
-	turn_for(w, 20000);
+	turn_for(w->loop, 20000);
 	assert_int_equal(peer_open(w->peer), 1);
 }
 
@@ -554,7 +531,7 @@ a_request_with_a_body_is_never_sent_twice(void **state)
 	r = send_it(w, &rq);
 	assert_int_equal(r.error, FETCH_BROKEN);
 	assert_true(r.sent);
-	turn_for(w, 20000);
+	turn_for(w->loop, 20000);
 	assert_int_equal(peer_requests(w->peer), 2);
 	/* one without is, and nobody notices */
 	peer_set(w->peer, PEER_ANSWER);
@@ -578,7 +555,7 @@ too_many_requests_are_refused_at_once(void **state)
 		t[i] = (struct told){ .arena = w->arena };
 		(void)fetch_send(w->fetch, &w->task, &rq, on_result, &t[i]);
 	}
-	turn_until(w, &t[20].calls, 1);
+	turn_until(w->loop, &t[20].calls, 1);
 	assert_int_equal(t[20].r.error, FETCH_BUSY);
 	assert_int_equal(t[0].calls, 0);
 	assert_int_equal(fetch_running(w->fetch), 20);
@@ -614,7 +591,7 @@ each_phase_has_its_deadline(void **state)
 	assert_int_equal(r.error, FETCH_TIMEOUT);
 	assert_int_equal(r.phase, FETCH_ANSWER);
 	/* connections of those that were cut are gone */
-	turn_for(w, 50000);
+	turn_for(w->loop, 50000);
 	assert_int_equal(peer_open(w->peer), 0);
 }
 
@@ -750,11 +727,11 @@ a_task_that_ends_cuts_the_connection(void **state)
 			loop_turn(w->loop, LOOP_POLL);
 		task_end(&t);
 		told.calls = 0;
-		turn_for(w, 5000);
+		turn_for(w->loop, 5000);
 		assert_int_equal(told.calls, 0);
 		assert_int_equal(fetch_running(w->fetch), 0);
 	}
-	turn_for(w, 20000);
+	turn_for(w->loop, 20000);
 	assert_true(peer_open(w->peer) <= 1); /* one may be kept open */
 }
 

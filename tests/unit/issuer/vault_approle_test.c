@@ -228,7 +228,7 @@ nonsense_instead_of_a_token_is_a_failure(void **state)
 	while (logins("failure") < (int64_t)COUNT(raws)) {
 		make_issuer(w); /* rather than wait for the next try */
 		wait_heard(w, LOGIN, count_heard(w, LOGIN) + 1);
-		turn_for(w, 50000);
+		turn_for(w->loop, 50000);
 	}
 	assert_int_equal(logins("success"), 0);
 }
@@ -244,7 +244,7 @@ after_stop_nothing_leaves_and_who_waits_hears(void **state)
 	begin_role(w, ROLE("100000"));
 	wait_heard(w, LOGIN, 1);
 	issuer_sign(w->issuer, &w->task, &w->rq, on_result, &t);
-	turn_for(w, 2 * UNIT);
+	turn_for(w->loop, 2 * UNIT);
 	assert_int_equal(t.calls, 0);
 	n = w->nheard;
 	issuer_stop(w->issuer);
@@ -252,7 +252,7 @@ after_stop_nothing_leaves_and_who_waits_hears(void **state)
 		loop_turn(w->loop, LOOP_WAIT);
 	assert_int_equal(t.r.class, ISSUER_NETWORK);
 	assert_false(t.r.uncertain);
-	turn_for(w, 20 * UNIT);
+	turn_for(w->loop, 20 * UNIT);
 	assert_int_equal(w->nheard, n);
 }
 
@@ -270,7 +270,7 @@ a_caller_that_waits_for_a_login_may_go(void **state)
 	task_end(&task);
 	while (logins("success") == 0)
 		loop_turn(w->loop, LOOP_WAIT);
-	turn_for(w, 3 * UNIT);
+	turn_for(w->loop, 3 * UNIT);
 	assert_int_equal(t.calls, 0);
 	assert_int_equal(count_heard(w, SIGN), 0);
 }

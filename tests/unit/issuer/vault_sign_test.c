@@ -100,7 +100,7 @@ the_ttl_is_bounded_by_the_profile_and_the_option(void **state)
 	assert_str(sent(w, SIGN, "ttl"), "539s");
 	w->rq.max_lifetime = WHEN_MINUTE;
 	assert_int_equal(sign_it(w).r.class, ISSUER_OTHER);
-	turn_for(w, 20000);
+	turn_for(w->loop, 20000);
 	assert_int_equal(count_heard(w, SIGN), 2);
 }
 
@@ -319,7 +319,7 @@ silence_and_death_are_told_apart(void **state)
 	assert_int_equal(t.r.class, ISSUER_NETWORK);
 	assert_true(t.r.uncertain);
 	wait_heard(w, SIGN, 2);
-	turn_for(w, 20000);
+	turn_for(w->loop, 20000);
 	assert_int_equal(count_heard(w, SIGN), 2); /* once each */
 	/* nobody there: certain */
 	w->options.address = STR("http://127.0.0.1:1");
@@ -445,7 +445,7 @@ what_was_seen_is_not_asked_for_again(void **state)
 	before = w->nheard;
 	assert_true(before >= 5 + 1 + 5);
 	assert_int_equal(sign_it(w).r.class, ISSUER_OTHER);
-	turn_for(w, UNIT);
+	turn_for(w->loop, UNIT);
 	assert_int_equal(w->nheard, before + 1); /* the list alone */
 	assert_int_equal(searches("absent"), 2);
 }
@@ -553,7 +553,7 @@ stop_ends_a_search(void **state)
 		loop_turn(w->loop, LOOP_WAIT);
 	assert_int_equal(t.r.class, ISSUER_NETWORK);
 	assert_false(t.r.uncertain);
-	turn_for(w, 3 * UNIT);
+	turn_for(w->loop, 3 * UNIT);
 	assert_int_equal(w->nheard, n);
 }
 
@@ -599,7 +599,7 @@ stop_lets_what_has_left_finish_and_nothing_else_leave(void **state)
 	assert_false(t[1].r.uncertain);
 	assert_true(t[1].r.again);
 	assert_int_equal(sign_it(w).r.class, ISSUER_NETWORK);
-	turn_for(w, 100000);
+	turn_for(w->loop, 100000);
 	assert_int_equal(w->nheard, n);
 }
 
@@ -644,7 +644,7 @@ a_caller_that_goes_is_told_nothing(void **state)
 		if (round == 1)
 			wait_heard(w, SIGN, 1);
 		task_end(&task);
-		turn_for(w, 50000);
+		turn_for(w->loop, 50000);
 		assert_int_equal(t.calls, 0);
 	}
 	assert_int_equal(count_heard(w, SIGN), 1);

@@ -127,7 +127,7 @@ a_token_that_cannot_be_renewed_ends_the_loop(void **state)
 	    "{\"token\":{\"value\":\"s.first\",\"ttl\":8,"
 	    "\"renewable\":false}}");
 	wait_heard(w, LOOKUP, 1);
-	turn_for(w, 12 * UNIT);
+	turn_for(w->loop, 12 * UNIT);
 	assert_int_equal(count_heard(w, RENEW), 0);
 	assert_int_equal(count_heard(w, LOOKUP), 1);
 	assert_int_equal(renewals("not_renewable"), 1);
@@ -145,7 +145,7 @@ renewable_may_end_later(void **state)
 	wait_heard(w, RENEW, 1);
 	command(w, "{\"script\":{\"renew-self\":[{\"renewable\":false}]}}");
 	wait_heard(w, RENEW, 2);
-	turn_for(w, 12 * UNIT);
+	turn_for(w->loop, 12 * UNIT);
 	assert_int_equal(count_heard(w, RENEW), 2);
 	assert_int_equal(renewals("success"), 1);
 	assert_int_equal(renewals("not_renewable"), 1);
@@ -161,7 +161,7 @@ a_root_token_needs_no_loop(void **state)
 	    "{\"token\":{\"value\":\"s.first\",\"ttl\":0,"
 	    "\"renewable\":false}}");
 	wait_heard(w, LOOKUP, 1);
-	turn_for(w, 10 * UNIT);
+	turn_for(w->loop, 10 * UNIT);
 	assert_int_equal(w->nheard, 1);
 	assert_int_equal(renewals("not_renewable"), 0);
 }
@@ -314,7 +314,7 @@ a_new_token_in_the_file_is_taken_at_once(void **state)
 	assert_str(nth_heard(w, RENEW, 0)->token, "s.second");
 	/* the same token in a new file changes nothing */
 	write_token(w, "s.second");
-	turn_for(w, 10 * UNIT);
+	turn_for(w->loop, 10 * UNIT);
 	assert_int_equal(count_heard(w, LOOKUP), 2);
 }
 
@@ -407,7 +407,7 @@ stop_ends_what_is_under_way(void **state)
 		assert_true(when_now() - began < 200000);
 		assert_int_equal(fetch_running(w->fetch), 0);
 		write_token(w, round == 0 ? "s.other" : "s.first");
-		turn_for(w, 20 * UNIT);
+		turn_for(w->loop, 20 * UNIT);
 		assert_int_equal(w->nheard, n);
 	}
 }

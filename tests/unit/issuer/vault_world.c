@@ -321,24 +321,6 @@ refused(struct world *w)
 
 /* ---- waiting */
 
-static void
-on_tick(void *arg)
-{
-	*(bool *)arg = true;
-}
-
-void
-turn_for(struct world *w, int64_t usec)
-{
-	bool over = false;
-	struct timer t;
-
-	timer_init(&t, w->loop, on_tick, &over);
-	timer_start(&t, usec);
-	while (!over)
-		loop_turn(w->loop, LOOP_WAIT);
-}
-
 size_t
 count_heard(const struct world *w, const char *path_end)
 {

@@ -10,6 +10,7 @@
 #include <event2/event.h>
 #include <openssl/evp.h>
 
+#include "../turns.h"
 #include "../unit.h"
 #include "base/json.h"
 #include "base/when.h"
@@ -92,8 +93,6 @@ void make_issuer(struct world *);
 
 /* The options with the address of the peer; issuer_vault_new must fail. */
 const char *refused(struct world *);
-
-void turn_for(struct world *, int64_t usec);
 
 /* Requests heard whose path ends so; turn until there are n. */
 size_t count_heard(const struct world *, const char *end);
