@@ -141,10 +141,13 @@ take_cname(struct packet *k, const struct rr *rr, struct str *list,
     struct dns_answer *out)
 {
 	size_t end = rr->data;
+	struct str to;
 
-	return out->ncnames < DNS_CNAMES_MAX &&
-	    get_name(k, &end, &list[out->ncnames++]) &&
-	    end == rr->data + rr->len;
+	if (out->ncnames == DNS_CNAMES_MAX || !get_name(k, &end, &to) ||
+	    end != rr->data + rr->len)
+		return false;
+	list[out->ncnames++] = to;
+	return true;
 }
 
 static void
