@@ -47,6 +47,7 @@ def order(id, name, **more):
     return {"id": id, "account": "A", "status": "valid",
             "identifiers": json.dumps([{"type": "dns", "value": name}]),
             "csr": x509.make_csr([name], KEY), "attempt": 1, "serial": None,
+            "uncertain": 0,
             "cert_not_before": None, "certificate": None, **more}
 
 
@@ -314,6 +315,9 @@ RIGHT = {
             event("new-order", status=201, location="O3", sent=2.1,
                   answered=3.2 + n, answer={"status": "ready"})
             for n in range(4)),
+    "asked again, as nobody knew": lambda f: (
+        f.asked.update({"two.example": 2}),
+        find(f, "orders", id="O2").update(uncertain=1)),
     "another attempt after a failure": lambda f: f.tables["audit"].extend(
         [told("loop.fail", object="L", at=5000001),
          told("loop.attempt", object="L", at=5000002)]),

@@ -133,14 +133,14 @@ def stored(facts):
 
 
 def asked(facts):
-    """A remote issuer is asked once for each claim, not more; and twice at
-    most for an order (a first time of which nobody knows)."""
+    """A remote issuer is asked once for each claim, and once more for each
+    time of which nobody knows what came of it; not more."""
     if facts.asked is None:
         return
     for order in facts.tables["orders"]:
         names = sorted(i["value"] for i in json.loads(order["identifiers"]))
         n = facts.asked.get(",".join(names), 0)
-        if n > order["attempt"]:
+        if n > order["attempt"] + order["uncertain"]:
             yield f"order {order['id']}: Vault was asked {n} times after " \
                   f"{order['attempt']} claims"
 
