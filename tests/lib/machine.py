@@ -189,7 +189,7 @@ class Machine:
             words += ["ip", "netns", "exec", net]
         return words
 
-    def run(self, command, net=None, seconds=120, check=True, cwd="/root"):
+    def run(self, command, net=None, seconds=300, check=True, cwd="/root"):
         """A command line of a shell, to its end."""
         done = subprocess.run(
             [*self.words(net), "bash", "-c",
