@@ -35,6 +35,7 @@ struct fold {
 	bool used, due; /* due: its row is to be written now */
 	enum problem_type type;
 	const char *route;
+	struct text whose; /* by whom they are told apart */
 	struct text account, order, object, actor, profile, peer;
 	size_t ndetail;
 	char detail[REFUSALS_DETAIL_MAX + 3];
@@ -107,11 +108,17 @@ refusals_busy(const struct refusals *f)
 
 /* ---- counting */
 
+static struct str
+whose(const struct refusal *r)
+{
+	return r->by_actor ? r->actor : r->account;
+}
+
 static bool
 is_of(const struct fold *d, const struct refusal *r, struct str order)
 {
 	return d->type == r->problem->type && str_eq(text(&d->order), order) &&
-	    str_eq(text(&d->account), r->account);
+	    str_eq(text(&d->whose), whose(r));
 }
 
 /* The one that counts this, or a free place for it, or NULL. */
@@ -132,7 +139,7 @@ find(struct refusals *f, const struct refusal *r, struct str order,
 			continue;
 		}
 		seen++;
-		if (!str_eq(text(&d->account), r->account))
+		if (!str_eq(text(&d->whose), whose(r)))
 			continue;
 		if (is_of(d, r, order))
 			return d;
@@ -150,9 +157,9 @@ choose(struct refusals *f, const struct refusal *r)
 {
 	struct fold *d = NULL;
 
-	if (r->account.n > 0)
+	if (whose(r).n > 0)
 		d = find(f, r, r->order, REFUSALS_SHARE);
-	if (d == NULL && r->account.n > 0 && r->order.n > 0)
+	if (d == NULL && whose(r).n > 0 && r->order.n > 0)
 		d = find(f, r, STR(""), 2 * REFUSALS_SHARE);
 	return d != NULL ? d : &f->folds[REFUSALS_MAX + r->problem->type];
 }
@@ -183,6 +190,7 @@ begin(struct refusals *f, struct fold *d, const struct refusal *r)
 	d->used = d->due = true;
 	d->type = r->problem->type;
 	if (d < &f->folds[REFUSALS_MAX]) {
+		keep(&d->whose, whose(r));
 		keep(&d->account, r->account);
 		f->nused++;
 	}

@@ -9,6 +9,7 @@
  *    were in a minute, then in two, up to an hour while it goes on.
  *  * An account has REFUSALS_SHARE of such counts at a time; what is more is
  *    told apart by its problem type only, and then not by its account either.
+ *  * Where there is no account (API keys), the actor takes its place.
  *  * There are REFUSALS_MAX of them, so a process writes at most twice as
  *    many rows a minute whatever is asked of it.
  *
@@ -39,7 +40,8 @@ void refusals_free(struct refusals *);
 
 /* Texts are copied; empty ones are fine but for the actor. */
 struct refusal {
-	struct str actor;          /* "account:ID", "key:THUMBPRINT" */
+	struct str actor; /* "account:ID", "key:THUMBPRINT", "apikey:NAME" */
+	bool by_actor;    /* there is no account: told apart by the actor */
 	struct str account, order; /* ids */
 	struct str object;         /* id of what it was about */
 	struct str profile, peer;

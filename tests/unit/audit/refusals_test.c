@@ -293,6 +293,33 @@ without_an_account_only_the_type_counts(void **state)
 	assert_int_equal(f->rows[0].account.n, 0);
 }
 
+/* Of API keys there is no account. */
+static void
+where_actors_count_they_are_told_apart(void **state)
+{
+	const struct problem pr = { .type = PROBLEM_UNAUTHENTICATED };
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 30; i++) {
+		refusals_note(f->refusals,
+		    &(struct refusal){
+			.actor = str_printf(f->a, "address:192.0.2.%d", i % 3),
+			.by_actor = true,
+			.object = STR("k"),
+			.route = "admin-status",
+			.problem = &pr });
+		assert_int_equal(rows(f), i < 3 ? i + 1 : 3);
+	}
+	end_windows(f);
+	assert_int_equal(rows(f), 6);
+	for (size_t i = 0; i < 6; i++) {
+		assert_true(str_starts(f->rows[i].actor, STR("address:192.")));
+		assert_str(f->rows[i].object, "k");
+		assert_int_equal(f->rows[i].account.n, 0);
+		assert_int_equal(count_of(&f->rows[i]), i < 3 ? 1 : 9);
+	}
+}
+
 static void
 what_was_counted_is_written_at_the_end(void **state)
 {
@@ -322,6 +349,7 @@ main(void)
 		T(an_account_with_every_type_stays_within_two_shares),
 		T(however_many_accounts_the_rows_are_bounded),
 		T(without_an_account_only_the_type_counts),
+		T(where_actors_count_they_are_told_apart),
 		T(what_was_counted_is_written_at_the_end),
 	};
 
