@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* The three sets of routes for operators. */
+/* The sets of routes for operators. */
 #include "admin/admin_int.h"
 
 #include <stdlib.h>
+
+#include "audit/refusals.h"
 
 static const char *const at_root[] = { "", NULL };
 static const char *const at_api[] = { "/api/v1", NULL };
@@ -35,6 +37,9 @@ static const struct admin_route *const api_routes[] = {
 	&admin_certs_mark_route,
 	&admin_certs_unmark_route,
 	&admin_certs_revoke_route,
+	&admin_apikey_new_route,
+	&admin_apikey_list_route,
+	&admin_apikey_remove_route,
 	&admin_eab_new_route,
 	&admin_eab_list_route,
 	&admin_eab_show_route,
@@ -119,14 +124,18 @@ admin_new(const struct admin_options *o)
 	ad->health = make_app(ad, "health", at_root, health_routes);
 	ad->status = make_app(ad, "status", at_root, status_routes);
 	ad->api = make_app(ad, "admin", at_api, ad->routes);
+	ad->keyed = make_app(ad, "admin-tls", at_api, ad->routes);
+	ad->refusals = refusals_new(o->loop, o->store);
 	return ad;
 }
 
 void
 admin_free(struct admin *ad)
 {
-	if (ad != NULL)
-		free(ad->routes);
+	if (ad == NULL)
+		return;
+	refusals_free(ad->refusals);
+	free(ad->routes);
 	free(ad);
 }
 
@@ -146,4 +155,22 @@ const struct http_app *
 admin_api_app(const struct admin *ad)
 {
 	return &ad->api;
+}
+
+const struct http_app *
+admin_keyed_app(const struct admin *ad)
+{
+	return &ad->keyed;
+}
+
+void
+admin_flush(struct admin *ad)
+{
+	refusals_flush(ad->refusals);
+}
+
+bool
+admin_at_work(const struct admin *ad)
+{
+	return refusals_busy(ad->refusals);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What operators and balancers ask: health on every listener, metrics on the
- * status listener, and the admin API (HTTP and JSON) on the admin socket,
- * whose file permissions and peer credentials say who may use it.
+ * status listener, and the admin API (HTTP and JSON): on the admin socket,
+ * whose file permissions and peer credentials say who may use it, and by TLS
+ * for the holders of API keys, each with a scope.
  *
  * To add a path to the API, here or in a higher module:
  *
@@ -92,6 +93,13 @@ const struct http_app *admin_status_app(const struct admin *);
 /* /api/v1, for the admin socket. */
 const struct http_app *admin_api_app(const struct admin *);
 
+/* The same for the holders of API keys, for listeners that speak TLS. */
+const struct http_app *admin_keyed_app(const struct admin *);
+
+/* At the end: write what was counted of refusals; is any of it on its way? */
+void admin_flush(struct admin *);
+bool admin_at_work(const struct admin *);
+
 /* ---- routes of the API */
 
 enum {
@@ -104,7 +112,15 @@ enum {
 	ADMIN_SCAN_MAX = 1000, /* rows that a filter looks at for one page */
 };
 
-/* What a caller must be allowed. On the socket each peer has all of it. */
+/*
+ * What a caller must be allowed; each has those before it too. On the socket
+ * each peer has all of it.
+ *
+ *	READ	look
+ *	OPERATE	change what comes back: loops, marks, drain, reload
+ *	ADMIN	change for good, or what others may do: accounts, revocations,
+ *		keys, overrides
+ */
 enum admin_scope { ADMIN_READ, ADMIN_OPERATE, ADMIN_ADMIN };
 
 struct admin_call;
@@ -112,7 +128,8 @@ struct admin_call;
 struct admin_route {
 	struct route http; /* start is admin_start */
 	enum admin_scope scope;
-	const char *params; /* names it knows, parted by spaces; NULL: none */
+	bool by_socket_only; /* not for the holders of API keys */
+	const char *params;  /* names it knows, parted by spaces; NULL: none */
 	enum step (*start)(struct admin_call *);
 };
 
@@ -125,7 +142,8 @@ struct admin_call {
 	struct arena *arena; /* the request's */
 	struct admin *admin;
 	struct store *store;
-	struct str actor;        /* "admin:uid=0", for the audit trail */
+	/* for the audit trail: "admin:uid=0", "apikey:NAME" */
+	struct str actor;
 	const struct json *body; /* an object, or NULL: none was sent */
 	struct {
 		struct str name, value;

@@ -16,7 +16,8 @@ struct admin {
 	int64_t told;    /* loop_mono: when a refused peer was logged */
 	unsigned untold; /* refused since */
 	const struct route **routes;
-	struct http_app health, status, api;
+	struct http_app health, status, api, keyed;
+	struct refusals *refusals; /* of API keys */
 };
 
 /* The admin object of a request. */
@@ -29,6 +30,17 @@ admin_of(const struct req *req)
 /* The same for what is no route of the API. */
 enum step admin_reply_req(struct req *, unsigned status, struct json_writer *);
 
+/* gate.c: the caller is known: on with it */
+enum step admin_go(struct admin_call *);
+/* Of the call's route. */
+enum admin_scope admin_scope_of(const struct admin_call *);
+bool admin_is_local(const struct admin_call *);
+
+/* login.c: who is it, by an API key? */
+enum step login_start(struct admin_call *);
+const char *admin_scope_name(enum admin_scope);
+bool admin_find_scope(struct str name, enum admin_scope *);
+
 extern const struct route *const health_routes[];
 extern const struct route *const status_routes[];
 
@@ -38,6 +50,8 @@ extern const struct admin_route admin_accounts_route, admin_account_route,
     admin_account_deactivate_route;
 extern const struct admin_route admin_eab_new_route, admin_eab_list_route,
     admin_eab_show_route, admin_eab_revoke_route;
+extern const struct admin_route admin_apikey_new_route, admin_apikey_list_route,
+    admin_apikey_remove_route;
 extern const struct admin_route admin_orders_route, admin_order_route;
 extern const struct admin_route admin_certs_route, admin_cert_route,
     admin_cert_revoke_route;

@@ -187,6 +187,7 @@ const struct admin_route admin_config_check_route = {
 	    .name = "admin-config-check",
 	    .body_max = ADMIN_BODY_MAX,
 	    .start = admin_start },
+	.scope = ADMIN_OPERATE, /* it opens files that the caller names */
 	.start = config_check_start,
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The way into the admin API: who asks (peer credentials of the socket), with
- * which parameters and body. Then the route's own start.
+ * The way into the admin API: who asks (peer credentials of the socket, or the
+ * API key of login.c), with which parameters and body. Then the route's own
+ * start.
  */
 #include "admin/admin_int.h"
 
@@ -20,6 +21,18 @@ route_of(const struct req *req)
 	return (
 	    const struct admin_route *)(const void *)((const char *)req->route -
 	    offsetof(struct admin_route, http));
+}
+
+enum admin_scope
+admin_scope_of(const struct admin_call *c)
+{
+	return route_of(c->req)->scope;
+}
+
+bool
+admin_is_local(const struct admin_call *c)
+{
+	return route_of(c->req)->by_socket_only;
 }
 
 /* ---- who */
@@ -159,6 +172,16 @@ parse_body(struct admin_call *c)
 }
 
 enum step
+admin_go(struct admin_call *c)
+{
+	const struct problem *pr;
+
+	if ((pr = parse_query(c)) != NULL || (pr = parse_body(c)) != NULL)
+		return admin_fail(c, pr);
+	return route_of(c->req)->start(c);
+}
+
+enum step
 admin_start(struct req *req)
 {
 	struct arena *a = req->task.arena;
@@ -169,8 +192,9 @@ admin_start(struct req *req)
 	c->arena = a;
 	c->admin = admin_of(req);
 	c->store = c->admin->store;
-	if ((pr = check_peer(c)) != NULL || (pr = parse_query(c)) != NULL ||
-	    (pr = parse_body(c)) != NULL)
+	if (req->app == &c->admin->keyed)
+		return login_start(c);
+	if ((pr = check_peer(c)) != NULL)
 		return admin_fail(c, pr);
-	return route_of(req)->start(c);
+	return admin_go(c);
 }

@@ -92,8 +92,9 @@ check_key(struct admin_call *c, enum limit_id id, struct str *key)
 	if (strcmp(kind, "address") == 0) {
 		if (!addr_parse(*key, &addr))
 			return admin_bad(c, "key", *key, "an IP address");
-		if (id == LIMIT_NEW_ACCOUNT)
-			addr = addr_mask(addr, LIMIT_SITE_BITS);
+		addr = addr_mask(addr,
+		    id == LIMIT_ADMIN_LOGIN_FAILURE ? LIMIT_NET_BITS :
+						      LIMIT_SITE_BITS);
 		*key = addr_text(c->arena, addr);
 	} else if (strcmp(kind, "account") == 0 && !id_is_valid(*key)) {
 		return admin_bad(c, "key", *key, "the id of an account");

@@ -251,7 +251,7 @@ const struct admin_route admin_override_set_route = {
 	    .name = "admin-override-set",
 	    .body_max = ADMIN_BODY_MAX,
 	    .start = admin_start },
-	.scope = ADMIN_OPERATE,
+	.scope = ADMIN_ADMIN,
 	.start = set_start,
 };
 
@@ -261,6 +261,6 @@ const struct admin_route admin_override_remove_route = {
 	    .name = "admin-override-remove",
 	    .body_max = ADMIN_BODY_MAX,
 	    .start = admin_start },
-	.scope = ADMIN_OPERATE,
+	.scope = ADMIN_ADMIN,
 	.start = remove_start,
 };

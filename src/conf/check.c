@@ -30,8 +30,27 @@ static void
 settle_listener(struct conf_listener *s)
 {
 	if (!conf_is_given(&s->at, CONF_AT_LISTENER_tls))
-		s->tls = s->kind == CONF_LISTENER_ACME &&
+		s->tls = (s->kind == CONF_LISTENER_ACME ||
+			     s->kind == CONF_LISTENER_ADMIN) &&
 		    s->address.path.p == NULL;
+}
+
+/* Keys are worth as much as what they allow: never in the clear. */
+static void
+check_admin(struct conf_loader *l, const struct conf_listener *s)
+{
+	if (s->kind != CONF_LISTENER_ADMIN)
+		return;
+	if (s->address.path.p != NULL)
+		conf_error(l, conf_line_of(&s->at, CONF_AT_LISTENER_address),
+		    "listener %s: kind = admin is for ports; the admin socket "
+		    "is admin_socket",
+		    s->at.name.p);
+	else if (!s->tls)
+		conf_error(l, conf_line_of(&s->at, CONF_AT_LISTENER_tls),
+		    "listener %s: kind = admin needs tls = yes, or API keys "
+		    "would cross the network in the clear",
+		    s->at.name.p);
 }
 
 static void
@@ -136,6 +155,7 @@ check_listeners(struct conf_loader *l)
 		check_address(l, &c->listeners[i]);
 		check_tls(l, &c->listeners[i]);
 		check_peers(l, &c->listeners[i]);
+		check_admin(l, &c->listeners[i]);
 		acme += c->listeners[i].kind == CONF_LISTENER_ACME;
 	}
 	if (acme == 0)

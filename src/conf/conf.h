@@ -77,6 +77,7 @@ enum conf_listener_kind {
 	CONF_LISTENER_ACME,
 	CONF_LISTENER_STATUS,
 	CONF_LISTENER_CA,
+	CONF_LISTENER_ADMIN,
 };
 enum conf_client_auth {
 	CONF_CLIENT_NONE,    /* not asked for */

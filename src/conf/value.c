@@ -385,7 +385,8 @@ static const char *const log_levels[] = { "error", "warn", "info", "debug",
 	NULL };
 static const char *const log_formats[] = { "logfmt", "json", NULL };
 static const char *const log_sinks[] = { "stderr", "syslog", NULL };
-static const char *const listener_kinds[] = { "acme", "status", "ca", NULL };
+static const char *const listener_kinds[] = { "acme", "status", "ca", "admin",
+	NULL };
 static const char *const client_auths[] = { "none", "ask", "require", NULL };
 static const char *const issuer_types[] = { "local", "vault", NULL };
 static const char *const caa_modes[] = { "off", "report", "enforce", NULL };

@@ -1,84 +1,19 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * One HTTP request over the admin socket, with a deadline. The connection is
- * not kept, so the answer ends where the connection does.
+ * One HTTP request to the daemon, with a deadline. The connection is not kept,
+ * so the answer ends where the connection does.
  */
 #include "ctl/ctl.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "base/buf.h"
+#include "base/when.h"
+#include "ctl/link.h"
 
-static int
-connect_socket(const char *path, enum ctl_exit *code)
-{
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	struct timeval tv = { .tv_sec = CTL_TIMEOUT };
-	int fd;
-
-	*code = CTL_UNREACHABLE;
-	if (strlen(path) >= sizeof(un.sun_path)) {
-		fprintf(stderr,
-		    "certloopctl: the socket's path is too long: "
-		    "%s\n",
-		    path);
-		return -1;
-	}
-	memcpy(un.sun_path, path, strlen(path));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 &&
-	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) == 0 &&
-	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) == 0 &&
-	    connect(fd, (struct sockaddr *)&un, sizeof(un)) == 0)
-		return fd;
-	*code = errno == EACCES || errno == EPERM ? CTL_FORBIDDEN :
-						    CTL_UNREACHABLE;
-	fprintf(stderr, "certloopctl: cannot reach certloopd at %s: %s\n", path,
-	    strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	return -1;
-}
-
-static bool
-send_all(int fd, struct str s)
-{
-	while (s.n > 0) {
-		ssize_t n = send(fd, s.p, s.n, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		s = str_skip(s, (size_t)n);
-	}
-	return true;
-}
-
-static bool
-receive_all(int fd, struct buf *b)
-{
-	enum { STEP = 16384 };
-
-	for (;;) {
-		char *room = buf_room(b, STEP);
-		ssize_t n = room != NULL ? recv(fd, room, STEP, 0) : -1;
-
-		if (n == 0)
-			return true;
-		if (n < 0 && room != NULL && errno == EINTR)
-			continue;
-		if (n < 0)
-			return false;
-		b->len += (size_t)n;
-	}
-}
+#define SCOPE_PROBLEM "urn:certloop:error:forbiddenScope"
+#define MOMENT_MAX (100000 * WHEN_DAY)
 
 /* The length that the header promises; false if it does not. */
 static bool
@@ -120,25 +55,27 @@ ctl_request(struct ctl *ctl, const char *method, const char *path,
 {
 	struct buf answer = buf_new(ctl->arena, CTL_REPLY_MAX);
 	struct str request = str_printf(ctl->arena,
-	    "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+	    "%s %s HTTP/1.1\r\nHost: " STR_FMT
+	    "\r\nConnection: close\r\n" STR_FMT
 	    "Content-Type: application/json\r\nContent-Length: "
 	    "%zu\r\n\r\n" STR_FMT,
-	    method, path, body.n, STR_ARG(body));
+	    method, path, STR_ARG(link_host(ctl)),
+	    STR_ARG(link_authorization(ctl)), body.n, STR_ARG(body));
 	enum ctl_exit code;
-	int fd = connect_socket(ctl->socket, &code);
+	struct link l;
 	bool ok;
 
-	if (fd < 0)
+	if (!link_open(ctl, &l, &code))
 		return code;
-	ok = send_all(fd, request) && receive_all(fd, &answer) &&
+	ok = link_send(&l, request) && link_receive(&l, &answer) &&
 	    parse_reply(buf_view(&answer), out);
-	close(fd);
+	link_close(&l);
 	if (ok)
 		return CTL_OK;
 	fprintf(stderr,
 	    "certloopctl: certloopd at %s gave no answer, or only part of "
 	    "one\n",
-	    ctl->socket);
+	    ctl->server != NULL ? ctl->server : ctl->socket);
 	return CTL_UNREACHABLE;
 }
 
@@ -155,7 +92,10 @@ ctl_refused(const struct reply *r, const struct json *j)
 	arena_destroy(a);
 	if (r->status == 404)
 		return CTL_NOT_FOUND;
-	return r->status == 403 ? CTL_FORBIDDEN : CTL_REFUSED;
+	if (str_is(json_get_str(j, "type"), SCOPE_PROBLEM))
+		return CTL_SCOPE;
+	return r->status == 403 || r->status == 401 ? CTL_FORBIDDEN :
+						      CTL_REFUSED;
 }
 
 /* The body is kept in *raw. */
@@ -260,4 +200,14 @@ ctl_body(struct ctl *ctl, const char *name, const char *value)
 	json_str(w, name, str_from(value));
 	json_close(w);
 	return json_text(w);
+}
+
+struct str
+ctl_moment(struct ctl *ctl, const char *text)
+{
+	int64_t span;
+
+	if (when_parse_span(str_from(text), &span) && span <= MOMENT_MAX)
+		return when_rfc3339(ctl->arena, ctl->now + span);
+	return str_from(text);
 }

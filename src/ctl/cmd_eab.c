@@ -2,32 +2,7 @@
 /* certloopctl eab add, eab list, eab show, eab revoke */
 #include "ctl/ctl.h"
 
-#include "base/when.h"
-
 /* ---- add */
-
-/* "90m", "36h", "30d" from now on, or a moment as it is. */
-static struct str
-read_end(struct ctl *ctl, const char *text)
-{
-	static const struct {
-		char unit;
-		int64_t usec;
-	} units[] = { { 'm', WHEN_MINUTE }, { 'h', WHEN_HOUR },
-		{ 'd', WHEN_DAY } };
-	struct str s = str_from(text), digits = s;
-	uint64_t n;
-
-	if (s.n == 0)
-		return s;
-	digits.n--;
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-		if (s.p[s.n - 1] == units[i].unit && str_u64(digits, &n) &&
-		    n <= 100000)
-			return when_rfc3339(ctl->arena,
-			    ctl->now + (int64_t)n * units[i].usec);
-	return s;
-}
 
 /* False if --uses is no number; the daemon judges all else. */
 static bool
@@ -49,7 +24,7 @@ write_body(struct ctl *ctl, const char *name, struct json_writer *w)
 		json_int(w, "max_uses", (int64_t)n);
 	}
 	if (expires != NULL)
-		json_str(w, "expires", read_end(ctl, expires));
+		json_str(w, "expires", ctl_moment(ctl, expires));
 	json_open_array(w, "identifiers");
 	while (allow.n > 0)
 		json_str(w, NULL, str_trim(str_cut(&allow, ',')));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * certloopctl: one file a group of commands, all over the admin socket. A
- * command asks the daemon, then prints for people, or the daemon's JSON.
+ * certloopctl: one file a group of commands, all over the admin socket, or by
+ * TLS with an API key. A command asks the daemon, then prints for people, or the
+ * daemon's JSON.
  *
  * To add a command:
  *
@@ -29,9 +30,10 @@ enum ctl_exit {
 	CTL_OK = 0,
 	CTL_REFUSED = 1,     /* the daemon said no */
 	CTL_USAGE = 2,       /* unknown command or option */
-	CTL_UNREACHABLE = 3, /* no daemon at the socket, or no answer */
+	CTL_UNREACHABLE = 3, /* no daemon there, or no answer */
 	CTL_NOT_FOUND = 4,   /* there is no such object */
-	CTL_FORBIDDEN = 5,   /* this user may not */
+	CTL_FORBIDDEN = 5,   /* this user, or this API key, may nothing */
+	CTL_SCOPE = 6,       /* the API key's scope does not allow this */
 };
 
 /* ---- commands */
@@ -87,6 +89,8 @@ extern const struct command status_command, config_check_command,
     config_show_command, drain_command, reload_command;
 extern const struct command account_list_command, account_show_command,
     account_deactivate_command;
+extern const struct command apikey_add_command, apikey_list_command,
+    apikey_remove_command;
 extern const struct command eab_add_command, eab_list_command, eab_show_command,
     eab_revoke_command;
 extern const struct command order_list_command, order_show_command;
@@ -110,7 +114,12 @@ enum { CTL_OPTIONS_MAX = 24, CTL_NAMED_MAX = 1000 };
 struct ctl {
 	struct arena *arena;
 	const char *socket;
-	bool json;   /* print the daemon's answer as it is */
+	const char *server;      /* "https://HOST:PORT" instead; NULL: none */
+	const char *host, *port; /* of it */
+	const char *key;         /* the API key for it */
+	const char *ca_file;     /* whom to trust; NULL: the system's roots */
+	struct ssl_ctx_st *tls;  /* made with the first connection */
+	bool json;               /* print the daemon's answer as it is */
 	bool colour; /* standard output is a terminal that has them */
 	int64_t now; /* usec since 1970 */
 	struct {
@@ -122,6 +131,16 @@ struct ctl {
 
 /* The value of an option of the command, NULL if it was not given. */
 const char *ctl_option(const struct ctl *, const char *name);
+
+/* "90m", "36h", "30d" from now on as RFC 3339 has it; else the text itself. */
+struct str ctl_moment(struct ctl *, const char *text);
+
+/* ---- tls.c. All but the last: false after a complaint. */
+
+bool ctl_use_server(struct ctl *, const char *url);
+bool ctl_read_key(struct ctl *, const char *path);
+bool ctl_take_key(struct ctl *, const char *text);
+void ctl_free_tls(struct ctl *);
 
 /* ---- help.c */
 

@@ -53,7 +53,9 @@ help_print_command(FILE *out, const struct command *c)
 {
 	const struct command_option *o = c->options;
 
-	fprintf(out, "usage: certloopctl [-s SOCKET | -c FILE] %s%s%s%s\n",
+	fprintf(out,
+	    "usage: certloopctl [-s SOCKET | -c FILE | --server URL] "
+	    "%s%s%s%s\n",
 	    c->words, o != NULL ? " [OPTION...]" : "",
 	    c->args[0] != '\0' ? " " : "", c->args);
 	fprintf(out, "%s\n", c->summary);

@@ -16,12 +16,20 @@
 #define DEFAULT_SOCKET "./certloop-data/admin.sock"
 
 static const char usage[] =
-    "usage: certloopctl [-s SOCKET | -c FILE] [--json] COMMAND "
-    "[ARGUMENT...]\n"
+    "usage: certloopctl [-s SOCKET | -c FILE | --server URL] [--json] "
+    "COMMAND\n"
+    "                   [ARGUMENT...]\n"
     "  -s, --socket SOCKET  the daemon's admin socket; else "
     "$CERTLOOP_SOCKET,\n"
     "                       else " DEFAULT_SOCKET "\n"
     "  -c, --config FILE    take the socket from this configuration\n"
+    "      --server URL     a daemon elsewhere, by TLS; else "
+    "$CERTLOOP_SERVER\n"
+    "      --key-file FILE  the API key for it; else $CERTLOOP_KEY_FILE, "
+    "else the\n"
+    "                       key itself in $CERTLOOP_KEY\n"
+    "      --ca-file FILE   whom its certificate must come from; else\n"
+    "                       $CERTLOOP_CA_FILE, else the system's roots\n"
     "      --json           print the daemon's answer as JSON\n"
     "  -h, --help           say this, or more about a command\n"
     "  -V, --version        say the version\n";
@@ -29,6 +37,9 @@ static const char usage[] =
 static const struct option long_options[] = {
 	{ "socket", required_argument, NULL, 's' },
 	{ "config", required_argument, NULL, 'c' },
+	{ "server", required_argument, NULL, 'S' },
+	{ "key-file", required_argument, NULL, 'k' },
+	{ "ca-file", required_argument, NULL, 'a' },
 	{ "json", no_argument, NULL, 'j' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
@@ -206,9 +217,63 @@ socket_of_config(struct arena *a, const char *file)
 	return c != NULL ? c->admin_socket.p : NULL;
 }
 
-/* Options, then the command. */
-static enum ctl_exit
-run(struct ctl *ctl, int argc, char **argv)
+/* A variable that is set and not empty, or NULL. */
+static const char *
+variable(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+/* What the options say about where the daemon is. */
+struct target {
+	const char *socket, *server, *key_file;
+};
+
+/* A server needs a key. False after a complaint. */
+static bool
+use_server(struct ctl *ctl, const struct target *t)
+{
+	const char *file = t->key_file != NULL ? t->key_file :
+						 variable("CERTLOOP_KEY_FILE");
+	const char *key = variable("CERTLOOP_KEY");
+
+	if (ctl->ca_file == NULL)
+		ctl->ca_file = variable("CERTLOOP_CA_FILE");
+	if (!ctl_use_server(ctl, t->server))
+		return false;
+	if (file != NULL)
+		return ctl_read_key(ctl, file);
+	if (key != NULL)
+		return ctl_take_key(ctl, key);
+	fputs("certloopctl: --server needs an API key: give --key-file\n",
+	    stderr);
+	return false;
+}
+
+/* An option goes before any variable, a server before a socket. */
+static bool
+choose_target(struct ctl *ctl, struct target *t)
+{
+	if (t->socket != NULL && t->server != NULL) {
+		fputs("certloopctl: --server is one daemon, --socket and "
+		      "--config are another; give one of them\n",
+		    stderr);
+		return false;
+	}
+	if (t->socket == NULL && t->server == NULL)
+		t->server = variable("CERTLOOP_SERVER");
+	if (t->socket == NULL)
+		t->socket = variable("CERTLOOP_SOCKET");
+	ctl->socket = t->socket != NULL ? t->socket : DEFAULT_SOCKET;
+	return t->server == NULL || use_server(ctl, t);
+}
+
+enum parsed_options { OPTIONS_DONE, OPTIONS_STOP, OPTIONS_WRONG };
+
+static enum parsed_options
+parse_options(struct ctl *ctl, struct target *t, int argc, char **argv)
 {
 	int c;
 
@@ -216,31 +281,59 @@ run(struct ctl *ctl, int argc, char **argv)
 	    -1) {
 		switch (c) {
 		case 's':
-			ctl->socket = optarg;
+			t->socket = optarg;
 			break;
 		case 'c':
-			ctl->socket = socket_of_config(ctl->arena, optarg);
-			if (ctl->socket == NULL)
-				return CTL_USAGE;
+			t->socket = socket_of_config(ctl->arena, optarg);
+			if (t->socket == NULL)
+				return OPTIONS_WRONG;
+			break;
+		case 'S':
+			t->server = optarg;
+			break;
+		case 'k':
+			t->key_file = optarg;
+			break;
+		case 'a':
+			ctl->ca_file = optarg;
 			break;
 		case 'j':
 			ctl->json = true;
 			break;
 		case 'h':
 			help_print(stdout, usage);
-			return CTL_OK;
+			return OPTIONS_STOP;
 		case 'V':
 			puts("certloopctl " PACKAGE_VERSION);
-			return CTL_OK;
+			return OPTIONS_STOP;
 		default:
 			help_print(stderr, usage);
-			return CTL_USAGE;
+			return OPTIONS_WRONG;
 		}
+	}
+	return OPTIONS_DONE;
+}
+
+/* Options, then the command. */
+static enum ctl_exit
+run(struct ctl *ctl, int argc, char **argv)
+{
+	struct target target = { .socket = NULL };
+
+	switch (parse_options(ctl, &target, argc, argv)) {
+	case OPTIONS_STOP:
+		return CTL_OK;
+	case OPTIONS_WRONG:
+		return CTL_USAGE;
+	case OPTIONS_DONE:
+		break;
 	}
 	if (optind == argc) {
 		help_print(stderr, usage);
 		return CTL_USAGE;
 	}
+	if (!choose_target(ctl, &target))
+		return CTL_USAGE;
 	return run_command(ctl, argc - optind, argv + optind);
 }
 
@@ -262,10 +355,8 @@ main(int argc, char **argv)
 		.now = when_now() };
 	enum ctl_exit code;
 
-	ctl.socket = getenv("CERTLOOP_SOCKET");
-	if (ctl.socket == NULL || ctl.socket[0] == '\0')
-		ctl.socket = DEFAULT_SOCKET;
 	code = run(&ctl, argc, argv);
+	ctl_free_tls(&ctl);
 	arena_destroy(ctl.arena);
 	if (fflush(stdout) != 0) {
 		perror("certloopctl: standard output");

@@ -248,6 +248,7 @@ const struct admin_route take_over_route = {
 	    .name = "admin-take-over",
 	    .start = admin_start },
 	.scope = ADMIN_ADMIN,
+	.by_socket_only = true,
 	.start = take_over_start,
 };
 

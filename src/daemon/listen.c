@@ -143,6 +143,9 @@ listen_one(struct daemon *d, const struct daemon_listener *l, const char **why)
 
 	if (l->conf->kind == CONF_LISTENER_STATUS) {
 		apps[0] = admin_status_app(d->admin);
+	} else if (l->conf->kind == CONF_LISTENER_ADMIN) {
+		apps[0] = admin_keyed_app(d->admin);
+		apps[1] = admin_health_app(d->admin);
 	} else if (l->conf->kind == CONF_LISTENER_CA) {
 		apps[0] = responder_http_app(d->responder);
 		apps[1] = admin_health_app(d->admin);

@@ -27,7 +27,7 @@ on_let_go(void *arg)
 {
 	struct daemon *d = arg;
 
-	if ((acme_at_work(d->acme) > 0 ||
+	if ((acme_at_work(d->acme) > 0 || admin_at_work(d->admin) ||
 		(d->loops != NULL && certloops_running(d->loops) > 0)) &&
 	    loop_mono(d->loop) < d->stop_by)
 		timer_start(&d->drain, WHEN_SECOND / 50);
@@ -41,6 +41,7 @@ on_drained(void *arg)
 {
 	struct daemon *d = arg;
 
+	admin_flush(d->admin);
 	acme_drain(d->acme, on_let_go, d);
 }
 

@@ -53,6 +53,8 @@ enum {
 	LIMIT_TAKES_MAX = 128,
 	/* of an IPv6 address that registers: what one customer may have */
 	LIMIT_SITE_BITS = 48,
+	/* the same where neighbours must not lock each other out: one network */
+	LIMIT_NET_BITS = 64,
 };
 
 #define LIMIT_WINDOW_MIN (INT64_C(1) * 1000000)

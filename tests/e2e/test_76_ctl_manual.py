@@ -8,6 +8,7 @@ others; the page's ids stand for objects of this server.
 
 import json
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -47,6 +48,9 @@ class World:
         assert done.returncode == 0, done.stderr
         self.call("6ai2c4h48TplkBW-LS2SiLpixmvQUg",
                   re.search(ID, done.stdout)[0])
+        shutil.copy(server.root, server.directory / "root.pem")
+        self.real["https://ca.example.org:8443"] = (
+            f"https://localhost:{server.keys_port}")
         self.real["/etc/certloop.conf"] = str(server.file)
         self.real["/run/certloop/admin.sock"] = str(
             server.data / "admin.sock")
@@ -90,7 +94,12 @@ profile short {
   lifetime = 6d
 }
 """)
+    server.keys_port = servers.free_port()
     server.extra = f"""
+listener operators {{
+  kind = admin
+  address = "127.0.0.1:{server.keys_port}"
+}}
 loop_folder = "{server.directory / 'asked'}"
 loop site {{
   names = {{ "site.example.net" }}

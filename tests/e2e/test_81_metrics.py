@@ -28,6 +28,7 @@ TESTS = Path(__file__).resolve().parents[1]
 
 # What needs more than a few lines: who moves it, and looks at it.
 ELSEWHERE = {
+    "admin_key_requests": "e2e/test_74_apikeys.py",
     "admin_peers_refused": "e2e/test_75_ctl.py",
     "admission_refused": "e2e/test_91_admission.py",
     "crl_failures": "e2e/test_55_crl.py",

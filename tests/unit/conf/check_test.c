@@ -119,6 +119,29 @@ tells_ports_from_unix_sockets(void **state)
 }
 
 static void
+keeps_api_keys_off_the_open_network(void **state)
+{
+	struct try *t = *state;
+	const struct conf *c;
+
+	c = try_good(t,
+	    WITH("") "listener k { kind = admin address = \"127.0.0.1:2\" }");
+	assert_true(c->listeners[1].tls);
+	assert_int_equal(c->listeners[1].kind, CONF_LISTENER_ADMIN);
+	try_bad(t,
+	    WITH("") "listener k { kind = admin tls = no\n"
+		     "address = \"127.0.0.1:2\" }",
+	    "error: f:2: listener k: kind = admin needs tls = yes, or API keys "
+	    "would cross the network in the clear\n");
+	try_bad(t,
+	    WITH("") "listener k { kind = admin tls = yes\n"
+		     "address = \"unix:/x\" }\n"
+		     "profile p { allowed_suffixes = a }",
+	    "error: f:3: listener k: kind = admin is for ports; the admin "
+	    "socket is admin_socket\n");
+}
+
+static void
 refuses_an_address_that_is_taken(void **state)
 {
 	struct try *t = *state;
@@ -577,6 +600,7 @@ main(void)
 		TRY(wants_client_auth_to_be_whole),
 		TRY(wants_to_know_who_may_speak_for_clients),
 		TRY(tells_ports_from_unix_sockets),
+		TRY(keeps_api_keys_off_the_open_network),
 		TRY(refuses_an_address_that_is_taken),
 		TRY(wants_issuers_to_be_whole),
 		TRY(wants_a_vault_issuer_to_be_whole),

@@ -82,6 +82,23 @@ CREATE TABLE eab_keys (
 	CHECK ((status = 'revoked') = (revoked_at IS NOT NULL))
 );
 
+-- Keys of the admin API by TLS. The secret is known to its holder only. Written:
+-- by operators (made, removed), and while a key is used once a minute.
+CREATE TABLE api_keys (
+	id TEXT COLLATE "C" NOT NULL PRIMARY KEY, -- the key's first part
+	name TEXT COLLATE "C" NOT NULL,      -- apikey:NAME in the audit trail
+	hash BLOB NOT NULL,                  -- SHA-256 of the secret
+	scope TEXT NOT NULL
+		CHECK (scope = 'read' OR scope = 'operate' OR scope = 'admin'),
+	expires BIGINT,                      -- NULL: never
+	created BIGINT NOT NULL,
+	created_by TEXT NOT NULL,            -- as the audit trail names who
+	last_used BIGINT,
+	removed_at BIGINT
+);
+CREATE UNIQUE INDEX api_keys_name ON api_keys (name)
+	WHERE removed_at IS NULL;
+
 -- One row an order, identifiers inside. Written: new-order (insert, 4 or 5
 -- index entries), the last authorization (pending to ready), claim (ready to
 -- processing), lease renewal, outcome (processing to valid, or back to ready,
