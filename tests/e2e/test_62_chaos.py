@@ -7,12 +7,14 @@ Nothing here is judged by the clock: a seed fails by what clients saw, and
 what the store says."""
 
 import os
+import random
 import tempfile
 
 import pytest
 
 import chaos
-from acme import Refused
+import chaos_clients
+from acme import Client, Refused
 
 SEEDS = 10
 
@@ -43,9 +45,9 @@ def test_an_account_that_cannot_be_looked_up_is_no_crash(ground, tmp_path):
     that the store was the cause of is sent."""
     world = chaos.World(ground, chaos.Plan(0, "store"), tmp_path, workers=0)
     try:
-        client = chaos.Client(
+        client = Client(
             f"{chaos.PUBLIC_URL}/acme/profile/default/directory",
-            http=chaos.Road(world, chaos.random.Random(0)))
+            http=chaos_clients.Road(world, random.Random(0)))
         world.twice = 0
         client.register()
         nonces = [client.request(

@@ -45,6 +45,7 @@ def row(made, id, **more):
 
 def order(id, name, **more):
     return {"id": id, "account": "A", "status": "valid",
+            "profile": "challenge" if id == "O1" else "default",
             "identifiers": json.dumps([{"type": "dns", "value": name}]),
             "csr": x509.make_csr([name], KEY), "attempt": 1, "serial": None,
             "uncertain": 0,
@@ -80,7 +81,9 @@ def story():
             order("O2", "two.example", certificate="C2"),
             order("O3", "three.example", status="ready", csr=None,
                   attempt=0)],
-        "authorizations": [{"id": "Z", "lease": None}],
+        "authorizations": [
+            {"id": "Z", "order_id": "O1", "value": "one.example",
+             "profile": "challenge", "status": "valid", "lease": None}],
         "certificates": [
             row(ONE, "C1", order_id="O1", account="A"),
             row(TWO, "C2", order_id="O2", account="A", status="revoked",
@@ -92,6 +95,7 @@ def story():
             told("order.create", order_id="O2", at=1000000),
             told("order.create", order_id="O3"),
             told("order.retake", order_id="O2", at=6000001),
+            told("authz.valid", object="Z"),
             told("loop.attempt", object="L"),
             told("loop.attempt", object="L", at=5000000),
             told("certificate.issue", order_id="O1", serial="51"),
@@ -189,6 +193,15 @@ WRONG = {
     "a valid order without one": (
         lambda f: find(f, "orders", id="O3").update(status="valid"),
         "stored", "valid with 0"),
+    "a name that was not validated": (
+        lambda f: f.tables["authorizations"][0].update(status="invalid"),
+        "validated", "without a validation of one.example"),
+    "an order made ready before it was": (
+        lambda f: find(f, "orders", id="O3").update(profile="challenge"),
+        "validated", "O3 is ready without"),
+    "two validations of one name": (
+        lambda f: f.tables["audit"].append(told("authz.valid", object="Z")),
+        "audit", "told 2 times"),
     "asked without a claim": (
         lambda f: f.asked.update({"two.example": 2}),
         "asked", "2 times after 1 claims"),

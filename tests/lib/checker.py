@@ -132,6 +132,21 @@ def stored(facts):
                   "certificates"
 
 
+def validated(facts):
+    """Nothing is signed for a name that was not validated."""
+    authzs = by(facts.tables["authorizations"], "order_id")
+    for order in facts.tables["orders"]:
+        if order["profile"] != "challenge" or order["status"] not in (
+                "ready", "processing", "valid"):
+            continue
+        names = {i["value"] for i in json.loads(order["identifiers"])}
+        good = {z["value"] for z in authzs[order["id"]]
+                if z["status"] == "valid"}
+        if names - good:
+            yield f"order {order['id']} is {order['status']} without a " \
+                  f"validation of {', '.join(sorted(names - good))}"
+
+
 def asked(facts):
     """A remote issuer is asked once for each claim, and once more for each
     time of which nobody knows what came of it; not more."""
@@ -335,6 +350,10 @@ def audit(facts):
                        [a["id"] for a in tables["accounts"]])
     yield from compare("order.create", "order_id",
                        [o["id"] for o in tables["orders"]])
+    yield from compare("authz.valid", "object",
+                       [z["id"] for z in tables["authorizations"]
+                        if z["profile"] == "challenge"
+                        and z["status"] == "valid"])
     yield from compare("certificate.issue", "serial",
                        [c["serial"] for c in tables["certificates"]
                         if c["order_id"] or c["revoked_at"] is None
@@ -373,8 +392,8 @@ def loops(facts):
         yield f"certificates of a loop {name} that there is not"
 
 
-RULES = (handed_out, stored, asked, leases, nonces, limits, ends, promised,
-         audit, counters, loops)
+RULES = (handed_out, stored, validated, asked, leases, nonces, limits, ends,
+         promised, audit, counters, loops)
 
 
 def check(facts):
