@@ -6,6 +6,11 @@
 -- arguments. `place` is where a row stands among those of one `k`: its id, or
 -- the name that it was found by, a blank, and its id. `found` says how many of
 -- the rows that were looked at fit, whether they are returned or not.
+--
+-- Those of one profile, issuer, key or account are written as a range of the
+-- index and in its order: PostgreSQL would leave out the first column of an
+-- order that is equal in all rows, and then take the primary key, and read on
+-- to its end for what is rare, wherever a plan does not know the value.
 
 -- The newest first.
 -- name: certs_all
@@ -44,8 +49,8 @@ WITH scan AS (SELECT id, account, profile, issuer, serial, not_before,
             AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
         order_id, loop,
         CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
-    FROM certificates WHERE profile = $2 AND id < $11
-    ORDER BY id DESC LIMIT $10),
+    FROM certificates WHERE profile >= $2 AND (profile, id) < ($2, $11)
+    ORDER BY profile DESC, id DESC LIMIT $10),
 stop AS (SELECT id, (SELECT count(*) FROM scan) AS n FROM scan
     ORDER BY id LIMIT 1)
 SELECT CAST(0 AS BIGINT) AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
@@ -72,8 +77,8 @@ WITH scan AS (SELECT id, account, profile, issuer, serial, not_before,
             AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
         order_id, loop,
         CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
-    FROM certificates WHERE issuer = $3 AND id < $11
-    ORDER BY id DESC LIMIT $10),
+    FROM certificates WHERE issuer >= $3 AND (issuer, id) < ($3, $11)
+    ORDER BY issuer DESC, id DESC LIMIT $10),
 stop AS (SELECT id, (SELECT count(*) FROM scan) AS n FROM scan
     ORDER BY id LIMIT 1)
 SELECT CAST(0 AS BIGINT) AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
@@ -100,8 +105,8 @@ WITH scan AS (SELECT id, account, profile, issuer, serial, not_before,
             AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
         order_id, loop,
         CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
-    FROM certificates WHERE spki_hash = $5 AND id < $11
-    ORDER BY id DESC LIMIT $10),
+    FROM certificates WHERE spki_hash >= $5 AND (spki_hash, id) < ($5, $11)
+    ORDER BY spki_hash DESC, id DESC LIMIT $10),
 stop AS (SELECT id, (SELECT count(*) FROM scan) AS n FROM scan
     ORDER BY id LIMIT 1)
 SELECT CAST(0 AS BIGINT) AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
@@ -157,9 +162,9 @@ WITH scan AS (SELECT id, account, profile, issuer, serial, not_before,
             AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
         order_id, loop,
         CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
-    FROM certificates WHERE account = $4
-        AND not_after <= $11 AND (not_after, id) < ($11, $12)
-    ORDER BY not_after DESC, id DESC LIMIT $10),
+    FROM certificates WHERE account >= $4
+        AND (account, not_after, id) < ($4, $11, $12)
+    ORDER BY account DESC, not_after DESC, id DESC LIMIT $10),
 stop AS (SELECT not_after, id, (SELECT count(*) FROM scan) AS n FROM scan
     ORDER BY not_after, id LIMIT 1)
 SELECT stop.not_after AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
