@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
 
 import fleet
+import budgets
 import peers
 import servers
 import table
@@ -46,6 +47,11 @@ class Bench:
         self.unsigned = {}      # (scenario, server): report
         self.frozen = {}        # Vault's state: report
         self.ocsp = {}          # (scenario, limit): report, share of hits
+        self.half = {}          # engine: report at half of its rate
+        self.starts = {}        # engine: milliseconds to ready
+        self.idle = {}          # KiB
+        self.keys = {}          # issuances alone, and beside a flood
+        self.client = CLIENT
         self.good = True
         self.stack = contextlib.ExitStack()
         self._postgres = None
@@ -404,6 +410,10 @@ RUN = {
     "peers": run_peers,
     "unsigned": run_unsigned,
     "ocsp": run_ocsp,
+    "half": lambda bench: budgets.run_half(bench, ORDERS // 2),
+    "keys": lambda bench: budgets.run_keys(bench, ORDERS // 4),
+    "idle": budgets.run_idle,
+    "start": budgets.run_start,
 }
 
 ALL = list(RUN)
@@ -421,4 +431,5 @@ def run(names, build, directory, out):
                     subprocess.SubprocessError) as e:
                 bench.fail(f"{name}: {e}")
     table.write(bench)
+    budgets.write(bench)
     return bench.good
