@@ -12,205 +12,114 @@
 -- order that is equal in all rows, and then take the primary key, and read on
 -- to its end for what is rare, wherever a plan does not know the value.
 
+-- part: list_args
+status text, profile text, issuer text, account text, key text, begin time, end time, marked int, count int, scan int
+
+-- part: list_cols
+stop_key, stop_id, stop_n, k, place, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id, loop, marked, found
+
+-- part: status_now
+CASE WHEN status = 'valid'
+    AND not_after <= now_us() THEN 'expired' ELSE status END AS status
+
+-- part: is_marked
+CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
+
+-- part: row
+id, account, profile, issuer, serial, not_before, not_after, names, spki_hash,
+    {status_now}, order_id, loop, {is_marked}
+
+-- part: columns
+x.id AS id, x.account, x.profile, x.issuer, x.serial,
+    x.not_before, x.not_after, x.names, x.status, x.order_id, x.loop, x.marked,
+    count(x.id) OVER () AS found
+
+-- part: filters
+($1 IS NULL OR x.status = $1)
+    AND ($2 IS NULL OR x.profile = $2)
+    AND ($3 IS NULL OR x.issuer = $3)
+    AND ($4 IS NULL OR x.account = $4)
+    AND ($5 IS NULL OR x.spki_hash = $5)
+    AND ($6 IS NULL OR x.not_after >= $6)
+    AND ($7 IS NULL OR x.not_after < $7)
+    AND ($8 IS NULL OR x.marked = $8)
+
+-- Behind a scan of the newest first.
+-- part: newest_first
+stop AS (SELECT id, (SELECT count(*) FROM scan) AS n FROM scan
+    ORDER BY id LIMIT 1)
+SELECT CAST(0 AS BIGINT) AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
+    CAST(0 AS BIGINT) AS k, x.id AS place,
+    {columns}
+FROM stop LEFT JOIN scan x ON {filters}
+ORDER BY x.id DESC LIMIT $9
+
+-- part: by_end
+SELECT stop.not_after AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
+    x.not_after AS k, x.id AS place,
+    {columns}
+FROM stop LEFT JOIN scan x ON {filters}
+
 -- The newest first.
 -- name: certs_all
--- args: status text, profile text, issuer text, account text, key text, begin time, end time, marked int, count int, scan int, id text
--- cols: stop_key, stop_id, stop_n, k, place, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id, loop, marked, found
-WITH scan AS (SELECT id, account, profile, issuer, serial, not_before,
-        not_after, names, spki_hash, CASE WHEN status = 'valid'
-            AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
-        order_id, loop,
-        CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
+-- args: {list_args}, id text
+-- cols: {list_cols}
+WITH scan AS (SELECT {row}
     FROM certificates WHERE id < $11
-    ORDER BY id DESC LIMIT $10),
-stop AS (SELECT id, (SELECT count(*) FROM scan) AS n FROM scan
-    ORDER BY id LIMIT 1)
-SELECT CAST(0 AS BIGINT) AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
-    CAST(0 AS BIGINT) AS k, x.id AS place,
-    x.id AS id, x.account, x.profile, x.issuer, x.serial,
-    x.not_before, x.not_after, x.names, x.status, x.order_id, x.loop, x.marked,
-    count(x.id) OVER () AS found
-FROM stop LEFT JOIN scan x
-    ON ($1 IS NULL OR x.status = $1)
-    AND ($2 IS NULL OR x.profile = $2)
-    AND ($3 IS NULL OR x.issuer = $3)
-    AND ($4 IS NULL OR x.account = $4)
-    AND ($5 IS NULL OR x.spki_hash = $5)
-    AND ($6 IS NULL OR x.not_after >= $6)
-    AND ($7 IS NULL OR x.not_after < $7)
-    AND ($8 IS NULL OR x.marked = $8)
-ORDER BY x.id DESC LIMIT $9;
+    ORDER BY id DESC LIMIT $10), {newest_first};
 
 -- name: certs_of_profile
--- args: status text, profile text, issuer text, account text, key text, begin time, end time, marked int, count int, scan int, id text
--- cols: stop_key, stop_id, stop_n, k, place, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id, loop, marked, found
-WITH scan AS (SELECT id, account, profile, issuer, serial, not_before,
-        not_after, names, spki_hash, CASE WHEN status = 'valid'
-            AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
-        order_id, loop,
-        CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
+-- args: {list_args}, id text
+-- cols: {list_cols}
+WITH scan AS (SELECT {row}
     FROM certificates WHERE profile >= $2 AND (profile, id) < ($2, $11)
-    ORDER BY profile DESC, id DESC LIMIT $10),
-stop AS (SELECT id, (SELECT count(*) FROM scan) AS n FROM scan
-    ORDER BY id LIMIT 1)
-SELECT CAST(0 AS BIGINT) AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
-    CAST(0 AS BIGINT) AS k, x.id AS place,
-    x.id AS id, x.account, x.profile, x.issuer, x.serial,
-    x.not_before, x.not_after, x.names, x.status, x.order_id, x.loop, x.marked,
-    count(x.id) OVER () AS found
-FROM stop LEFT JOIN scan x
-    ON ($1 IS NULL OR x.status = $1)
-    AND ($2 IS NULL OR x.profile = $2)
-    AND ($3 IS NULL OR x.issuer = $3)
-    AND ($4 IS NULL OR x.account = $4)
-    AND ($5 IS NULL OR x.spki_hash = $5)
-    AND ($6 IS NULL OR x.not_after >= $6)
-    AND ($7 IS NULL OR x.not_after < $7)
-    AND ($8 IS NULL OR x.marked = $8)
-ORDER BY x.id DESC LIMIT $9;
+    ORDER BY profile DESC, id DESC LIMIT $10), {newest_first};
 
 -- name: certs_of_issuer
--- args: status text, profile text, issuer text, account text, key text, begin time, end time, marked int, count int, scan int, id text
--- cols: stop_key, stop_id, stop_n, k, place, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id, loop, marked, found
-WITH scan AS (SELECT id, account, profile, issuer, serial, not_before,
-        not_after, names, spki_hash, CASE WHEN status = 'valid'
-            AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
-        order_id, loop,
-        CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
+-- args: {list_args}, id text
+-- cols: {list_cols}
+WITH scan AS (SELECT {row}
     FROM certificates WHERE issuer >= $3 AND (issuer, id) < ($3, $11)
-    ORDER BY issuer DESC, id DESC LIMIT $10),
-stop AS (SELECT id, (SELECT count(*) FROM scan) AS n FROM scan
-    ORDER BY id LIMIT 1)
-SELECT CAST(0 AS BIGINT) AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
-    CAST(0 AS BIGINT) AS k, x.id AS place,
-    x.id AS id, x.account, x.profile, x.issuer, x.serial,
-    x.not_before, x.not_after, x.names, x.status, x.order_id, x.loop, x.marked,
-    count(x.id) OVER () AS found
-FROM stop LEFT JOIN scan x
-    ON ($1 IS NULL OR x.status = $1)
-    AND ($2 IS NULL OR x.profile = $2)
-    AND ($3 IS NULL OR x.issuer = $3)
-    AND ($4 IS NULL OR x.account = $4)
-    AND ($5 IS NULL OR x.spki_hash = $5)
-    AND ($6 IS NULL OR x.not_after >= $6)
-    AND ($7 IS NULL OR x.not_after < $7)
-    AND ($8 IS NULL OR x.marked = $8)
-ORDER BY x.id DESC LIMIT $9;
+    ORDER BY issuer DESC, id DESC LIMIT $10), {newest_first};
 
 -- name: certs_of_key
--- args: status text, profile text, issuer text, account text, key text, begin time, end time, marked int, count int, scan int, id text
--- cols: stop_key, stop_id, stop_n, k, place, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id, loop, marked, found
-WITH scan AS (SELECT id, account, profile, issuer, serial, not_before,
-        not_after, names, spki_hash, CASE WHEN status = 'valid'
-            AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
-        order_id, loop,
-        CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
+-- args: {list_args}, id text
+-- cols: {list_cols}
+WITH scan AS (SELECT {row}
     FROM certificates WHERE spki_hash >= $5 AND (spki_hash, id) < ($5, $11)
-    ORDER BY spki_hash DESC, id DESC LIMIT $10),
-stop AS (SELECT id, (SELECT count(*) FROM scan) AS n FROM scan
-    ORDER BY id LIMIT 1)
-SELECT CAST(0 AS BIGINT) AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
-    CAST(0 AS BIGINT) AS k, x.id AS place,
-    x.id AS id, x.account, x.profile, x.issuer, x.serial,
-    x.not_before, x.not_after, x.names, x.status, x.order_id, x.loop, x.marked,
-    count(x.id) OVER () AS found
-FROM stop LEFT JOIN scan x
-    ON ($1 IS NULL OR x.status = $1)
-    AND ($2 IS NULL OR x.profile = $2)
-    AND ($3 IS NULL OR x.issuer = $3)
-    AND ($4 IS NULL OR x.account = $4)
-    AND ($5 IS NULL OR x.spki_hash = $5)
-    AND ($6 IS NULL OR x.not_after >= $6)
-    AND ($7 IS NULL OR x.not_after < $7)
-    AND ($8 IS NULL OR x.marked = $8)
-ORDER BY x.id DESC LIMIT $9;
+    ORDER BY spki_hash DESC, id DESC LIMIT $10), {newest_first};
 
 -- name: certs_of_serial
--- args: status text, profile text, issuer text, account text, key text, begin time, end time, marked int, count int, scan int, id text, serial text
--- cols: stop_key, stop_id, stop_n, k, place, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id, loop, marked, found
-WITH scan AS (SELECT id, account, profile, issuer, serial, not_before,
-        not_after, names, spki_hash, CASE WHEN status = 'valid'
-            AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
-        order_id, loop,
-        CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
+-- args: {list_args}, id text, serial text
+-- cols: {list_cols}
+WITH scan AS (SELECT {row}
     FROM certificates WHERE serial = $12 AND id < $11
-    ORDER BY id DESC LIMIT $10),
-stop AS (SELECT id, (SELECT count(*) FROM scan) AS n FROM scan
-    ORDER BY id LIMIT 1)
-SELECT CAST(0 AS BIGINT) AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
-    CAST(0 AS BIGINT) AS k, x.id AS place,
-    x.id AS id, x.account, x.profile, x.issuer, x.serial,
-    x.not_before, x.not_after, x.names, x.status, x.order_id, x.loop, x.marked,
-    count(x.id) OVER () AS found
-FROM stop LEFT JOIN scan x
-    ON ($1 IS NULL OR x.status = $1)
-    AND ($2 IS NULL OR x.profile = $2)
-    AND ($3 IS NULL OR x.issuer = $3)
-    AND ($4 IS NULL OR x.account = $4)
-    AND ($5 IS NULL OR x.spki_hash = $5)
-    AND ($6 IS NULL OR x.not_after >= $6)
-    AND ($7 IS NULL OR x.not_after < $7)
-    AND ($8 IS NULL OR x.marked = $8)
-ORDER BY x.id DESC LIMIT $9;
+    ORDER BY id DESC LIMIT $10), {newest_first};
 
 -- What lives longest first.
 -- name: certs_of_account
--- args: status text, profile text, issuer text, account text, key text, begin time, end time, marked int, count int, scan int, not_after time, id text
--- cols: stop_key, stop_id, stop_n, k, place, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id, loop, marked, found
-WITH scan AS (SELECT id, account, profile, issuer, serial, not_before,
-        not_after, names, spki_hash, CASE WHEN status = 'valid'
-            AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
-        order_id, loop,
-        CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
+-- args: {list_args}, not_after time, id text
+-- cols: {list_cols}
+WITH scan AS (SELECT {row}
     FROM certificates WHERE account >= $4
         AND (account, not_after, id) < ($4, $11, $12)
     ORDER BY account DESC, not_after DESC, id DESC LIMIT $10),
 stop AS (SELECT not_after, id, (SELECT count(*) FROM scan) AS n FROM scan
     ORDER BY not_after, id LIMIT 1)
-SELECT stop.not_after AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
-    x.not_after AS k, x.id AS place,
-    x.id AS id, x.account, x.profile, x.issuer, x.serial,
-    x.not_before, x.not_after, x.names, x.status, x.order_id, x.loop, x.marked,
-    count(x.id) OVER () AS found
-FROM stop LEFT JOIN scan x
-    ON ($1 IS NULL OR x.status = $1)
-    AND ($2 IS NULL OR x.profile = $2)
-    AND ($3 IS NULL OR x.issuer = $3)
-    AND ($4 IS NULL OR x.account = $4)
-    AND ($5 IS NULL OR x.spki_hash = $5)
-    AND ($6 IS NULL OR x.not_after >= $6)
-    AND ($7 IS NULL OR x.not_after < $7)
-    AND ($8 IS NULL OR x.marked = $8)
+{by_end}
 ORDER BY x.not_after DESC, x.id DESC LIMIT $9;
 
 -- Those that end between two moments, the next to end first.
 -- name: certs_ending
--- args: status text, profile text, issuer text, account text, key text, begin time, end time, marked int, count int, scan int, not_after time, id text
--- cols: stop_key, stop_id, stop_n, k, place, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id, loop, marked, found
-WITH scan AS (SELECT id, account, profile, issuer, serial, not_before,
-        not_after, names, spki_hash, CASE WHEN status = 'valid'
-            AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
-        order_id, loop,
-        CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
+-- args: {list_args}, not_after time, id text
+-- cols: {list_cols}
+WITH scan AS (SELECT {row}
     FROM certificates WHERE not_after >= $6 AND not_after < $7
         AND not_after >= $11 AND (not_after, id) > ($11, $12)
     ORDER BY not_after, id LIMIT $10),
 stop AS (SELECT not_after, id, (SELECT count(*) FROM scan) AS n FROM scan
     ORDER BY not_after DESC, id DESC LIMIT 1)
-SELECT stop.not_after AS stop_key, stop.id AS stop_id, stop.n AS stop_n,
-    x.not_after AS k, x.id AS place,
-    x.id AS id, x.account, x.profile, x.issuer, x.serial,
-    x.not_before, x.not_after, x.names, x.status, x.order_id, x.loop, x.marked,
-    count(x.id) OVER () AS found
-FROM stop LEFT JOIN scan x
-    ON ($1 IS NULL OR x.status = $1)
-    AND ($2 IS NULL OR x.profile = $2)
-    AND ($3 IS NULL OR x.issuer = $3)
-    AND ($4 IS NULL OR x.account = $4)
-    AND ($5 IS NULL OR x.spki_hash = $5)
-    AND ($6 IS NULL OR x.not_after >= $6)
-    AND ($7 IS NULL OR x.not_after < $7)
-    AND ($8 IS NULL OR x.marked = $8)
+{by_end}
 ORDER BY x.not_after, x.id LIMIT $9;
 
 -- Those with a name from `first` on and before `behind`: by name, and those of
@@ -218,8 +127,8 @@ ORDER BY x.not_after, x.id LIMIT $9;
 -- of them. LEFT JOIN and COALESCE keep both engines at looking up each row by
 -- itself: they would read whole tables into a hash or a Bloom filter.
 -- name: certs_named
--- args: status text, profile text, issuer text, account text, key text, begin time, end time, marked int, count int, scan int, name text, id text, first text, behind text
--- cols: stop_key, stop_id, stop_n, k, place, id, account, profile, issuer, serial, not_before, not_after, names, status, order_id, loop, marked, found
+-- args: {list_args}, name text, id text, first text, behind text
+-- cols: {list_cols}
 WITH scan AS (SELECT name, certificate FROM certificate_names
     WHERE name >= $11 AND name < $14 AND (name, certificate) > ($11, $12)
     ORDER BY name, certificate LIMIT $10),
@@ -228,36 +137,22 @@ stop AS (SELECT name, certificate, (SELECT count(*) FROM scan) AS n
 SELECT CAST(0 AS BIGINT) AS stop_key,
     stop.name || ' ' || stop.certificate AS stop_id, stop.n AS stop_n,
     CAST(0 AS BIGINT) AS k, x.name || ' ' || x.id AS place,
-    x.id AS id, x.account, x.profile, x.issuer, x.serial,
-    x.not_before, x.not_after, x.names, x.status, x.order_id, x.loop, x.marked,
-    count(x.id) OVER () AS found
-FROM stop LEFT JOIN (SELECT scan.name, id, account, profile, issuer, serial,
-        not_before, not_after, names, spki_hash, CASE WHEN status = 'valid'
-            AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
-        order_id, loop,
-        CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
+    {columns}
+FROM stop LEFT JOIN (SELECT scan.name, {row}
     FROM scan LEFT JOIN certificates ON id = scan.certificate
     WHERE COALESCE((SELECT 1 FROM certificate_names other
         WHERE other.certificate = scan.certificate
         AND other.name >= $13 AND other.name < scan.name LIMIT 1), 0) = 0) x
     ON x.id IS NOT NULL
-    AND ($1 IS NULL OR x.status = $1)
-    AND ($2 IS NULL OR x.profile = $2)
-    AND ($3 IS NULL OR x.issuer = $3)
-    AND ($4 IS NULL OR x.account = $4)
-    AND ($5 IS NULL OR x.spki_hash = $5)
-    AND ($6 IS NULL OR x.not_after >= $6)
-    AND ($7 IS NULL OR x.not_after < $7)
-    AND ($8 IS NULL OR x.marked = $8)
+    AND {filters}
 ORDER BY x.name, x.id LIMIT $9;
 
 -- One of those that an operator names, by id or serial.
 -- name: certs_find
 -- args: id text, serial text, count int
 -- cols: id, account, serial, order_id, loop, status, marked
-SELECT id, account, serial, order_id, loop, CASE WHEN status = 'valid'
-        AND not_after <= now_us() THEN 'expired' ELSE status END AS status,
-    CASE WHEN renew_start IS NULL THEN 0 ELSE 1 END AS marked
+SELECT id, account, serial, order_id, loop, {status_now},
+    {is_marked}
 FROM certificates WHERE id = $1 OR serial = $2 LIMIT $3;
 
 -- Nothing if a sweep or a batch that was undone took the certificate.
