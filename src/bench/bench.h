@@ -44,7 +44,8 @@ enum {
 	BENCH_UNITS_MAX = 1000000000,
 	BENCH_POOL_MAX = 1000000, /* of requests, and of account keys */
 	BENCH_POOL_RATE = 1000,   /* units a second that it is made for, if
-				   * nobody says */
+				   * nobody says, and the most of them */
+	BENCH_POOL_GUESS = 30000,
 	BENCH_CONNECTIONS_MAX = 10000,
 	BENCH_NAMES_MAX = 100,    /* in one order */
 	BENCH_KINDS_MAX = 8,      /* types of keys given */

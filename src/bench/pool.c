@@ -163,6 +163,8 @@ expect_units(const struct bench_options *o, uint64_t weight)
 	if (o->pool > 0)
 		return o->pool;
 	n += rate * (uint64_t)((o->duration + o->warm_up) / 1000) / 1000000;
+	if (o->count == 0 && o->rate == 0 && n > BENCH_POOL_GUESS)
+		n = BENCH_POOL_GUESS;
 	n = n * weight / all + weight + 1;
 	return n < BENCH_POOL_MAX ? (size_t)n : BENCH_POOL_MAX;
 }
