@@ -38,6 +38,8 @@ class World:
         other.register()
         other.obtain(["other.example.org"])
         key = re.search(ID, server.ctl("eab", "add", "lost").stdout)[0]
+        done = server.ctl("apikey", "add", "deploy", "--scope", "admin")
+        assert done.returncode == 0, done.stderr
         self.words = {
             "ACCOUNT": thief.kid.rpartition("/")[2], "KEY": key,
             "SERIAL": server.store.query(
@@ -149,6 +151,6 @@ def test_each_runbook_is_there():
     under = [b.under for b in manual.blocks(PAGE, "WHEN IT WENT WRONG")]
     assert list(dict.fromkeys(under)) == [
         None, "A lost Vault token", "A leaked account key",
-        "A leaked EAB key", "Everything must be renewed",
+        "A leaked EAB key", "A leaked API key", "Everything must be renewed",
         "Much must be revoked", "A leaked CA key",
         "After a restore from a backup"]
