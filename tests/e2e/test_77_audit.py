@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import servers
+from statements import statements
 
 NOBODY = "0" * 8 + "A" * 22      # an id that is well-formed
 
@@ -193,15 +194,6 @@ def fill(store, rows=60_000):
     store.execute("ANALYZE")
 
 
-def statements():
-    """name -> SQL of audit_search.sql"""
-    text = (Path(__file__).resolve().parents[2] / "src" / "store"
-            / "sql" / "audit_search.sql").read_text()
-    found = re.findall(r"-- name: (\w+)\n(?:--[^\n]*\n)*(.*?);\n", text, re.S)
-    assert len(found) == 7
-    return dict(found)
-
-
 INDEXES = {
     "audit_latest": {"pk"}, "audit_following": {"pk"},
     "audit_of_order": {"audit_order"}, "audit_of_account": {"audit_account"},
@@ -240,7 +232,10 @@ def test_each_look_goes_by_its_index(new_server, engine):
     server.start()
     server.stop()
     fill(server.store)
-    for name, sql in statements().items():
+    looks = statements("audit_search.sql")
+    assert set(looks) == set(INDEXES)
+    for name, statement in looks.items():
+        sql = statement.text["postgresql"]
         if engine == "sqlite":
             # a function of the driver
             sql = sql.replace("now_us()", "0")

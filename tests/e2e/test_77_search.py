@@ -12,17 +12,15 @@ import secrets
 import sqlite3
 import subprocess
 import time
-from importlib.machinery import SourceFileLoader
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 
 import x509
+from statements import statements
 from test_75_ctl import (
     NOBODY, NOT_FOUND, OK, REFUSED, USAGE, api, audit, items, run)
 
-TOP = Path(__file__).resolve().parents[2]
 # certificates of the big one; the proof has 1,000,000
 ROWS = int(os.environ.get("CERTLOOP_SEARCH_ROWS", "200000"))
 DAY = 86400 * 10**6
@@ -399,14 +397,6 @@ def test_pages_stay_while_rows_arrive(crowded, walk):
 
 # ---- plans
 
-def statements():
-    path = TOP / "src/store/sql/cert.sql"
-    sqlgen = SourceFileLoader("sqlgen", str(TOP / "scripts/sqlgen")
-                              ).load_module()
-    return {s.name: s for s in sqlgen.read_statements(
-        str(path), path.read_text())}
-
-
 def arguments(statement, **given):
     """Values for the first page; what was not asked is null."""
     values = {"count": 51, "scan": 1000, **given}
@@ -522,7 +512,7 @@ def test_each_plan_goes_by_the_index(crowded, name):
     """Whatever else is asked for: the statement is chosen by one filter, and
     the others are to be of no consequence."""
     index, given = PLANS[name]
-    statement = statements()[name]
+    statement = statements("cert.sql")[name]
     rows = list(combinations(statement, given))
     find = (faults_on_sqlite if crowded.store.engine == "sqlite"
             else faults_on_postgres)
@@ -532,4 +522,4 @@ def test_each_plan_goes_by_the_index(crowded, name):
 
 
 def test_each_statement_has_its_plan_here():
-    assert {n for n in statements() if n.startswith("certs_")} == set(PLANS)
+    assert {n for n in statements("cert.sql") if n.startswith("certs_")} == set(PLANS)
