@@ -394,7 +394,11 @@ def test_it_gives_up_and_does_not_spin(lying, bench):
 
 def test_a_server_that_goes_away(lying, bench):
     server = lying("honest")
-    threading.Timer(1.0, server.close).start()
+
+    def go_away():
+        wait_for(lambda: server.requests > 20, 100, "requests")
+        server.close()
+    threading.Thread(target=go_away, daemon=True).start()
     status, report = bench(server.directory, "-d", "1h", "-c", 2, "-s",
                            "directory", "--max-failures", 4, seconds=120)
     assert (status, report["failed"]) == (FAILED, 4), report
