@@ -2,6 +2,7 @@
 /*
  * Inside conf. A file takes this way:
  *
+ *	files.c	the file and all that it includes, as one text
  *	text.c	bytes, checked, comments blanked
  *	parse.c	libconfuse: blocks (sections) of items (option = value)
  *	load.c	each item into its field, by the row of its option
@@ -139,6 +140,7 @@ struct conf_value {
 	const struct conf_row *row;
 	const struct str *v; /* one, or the members of a list */
 	size_t n;
+	bool may_read;  /* other files: this is one itself */
 	size_t bad;     /* which one is wrong */
 	struct str why; /* what is wrong and what would do */
 };
@@ -195,10 +197,34 @@ struct conf_block {
 	struct conf_item *items, **last;
 };
 
+enum {
+	CONF_INCLUDE_DEPTH = 8,  /* files that include files */
+	CONF_INCLUDED_MAX = 500, /* files in all */
+};
+
+/* Lines of the whole text that are those of one file. */
+struct conf_piece {
+	const char *file;
+	int from; /* the first of them in the text, */
+	int line; /* and in the file */
+};
+
+/* A line include = "PATTERN". */
+struct conf_include {
+	struct conf_include *next;
+	const char *pattern;
+	size_t at;           /* where it begins; blanks stand there now */
+	int line, last_line; /* of the file */
+};
+
 struct conf_loader {
 	struct arena *arena;
 	const char *file;
 	struct conf_errors *errors;
+	unsigned long long order[CONF_MESSAGES_MAX]; /* of the messages */
+	const struct conf_piece *pieces;             /* none: all is of file */
+	size_t npieces;
+	unsigned file_number; /* of several that are scanned one by one */
 	char *text; /* comments are blanked; NUL behind the last byte */
 	size_t len;
 	int *opens; /* lines in which sections begin */
@@ -214,13 +240,19 @@ void conf_error(struct conf_loader *, int line, const char *, ...)
     __attribute__((format(printf, 3, 4)));
 void conf_warn(struct conf_loader *, int line, const char *, ...)
     __attribute__((format(printf, 3, 4)));
+/* About a file as a whole. */
+void conf_error_of(struct conf_loader *, const char *file, const char *, ...)
+    __attribute__((format(printf, 3, 4)));
+/* "line 3", and of which file if that is not the file of the other line. */
+const char *conf_line_text(const struct conf_loader *, int line, int other);
 
 /* A view of text, short and printable, for a message. */
 struct str conf_shown(struct arena *, struct str);
 
 /* False if it makes no sense to go on. */
-bool conf_read_text(struct conf_loader *, const char *path);
-bool conf_scan_text(struct conf_loader *);
+bool conf_read_files(struct conf_loader *, const char *path);
+/* includes: what the text wants included; NULL: it may not. */
+bool conf_scan_text(struct conf_loader *, const struct conf_include **includes);
 void conf_parse_text(struct conf_loader *);
 void conf_check(struct conf_loader *);
 void conf_check_loops(struct conf_loader *); /* check_loop.c, after profiles */

@@ -10,14 +10,47 @@
 
 enum { SHOWN_MAX = 60, MESSAGE_MAX = 1024 };
 
-static void add_message(struct conf_loader *, bool is_error, int line,
+struct place {
+	const char *file;
+	int line;
+	unsigned long long order;
+};
+
+static void add_message(struct conf_loader *, bool is_error, struct place,
     const char *fmt, va_list) __attribute__((format(printf, 4, 0)));
 
 /* ---- messages */
 
+/* Where a line of the whole text stands. Those without a line come last. */
+static struct place
+find_place(const struct conf_loader *l, int line)
+{
+	struct place at = { l->file, line,
+		line > 0 ? (unsigned long long)line : ~0ull };
+
+	for (size_t i = 0;
+	     i < l->npieces && line >= l->pieces[i].from && line > 0; i++) {
+		at.file = l->pieces[i].file;
+		at.line = l->pieces[i].line + line - l->pieces[i].from;
+	}
+	if (line > 0)
+		at.order |= (unsigned long long)l->file_number << 32;
+	return at;
+}
+
+const char *
+conf_line_text(const struct conf_loader *l, int line, int other)
+{
+	struct place at = find_place(l, line);
+
+	if (strcmp(at.file, find_place(l, other).file) == 0)
+		return str_printf(l->arena, "line %d", at.line).p;
+	return str_printf(l->arena, "line %d of %s", at.line, at.file).p;
+}
+
 static void
-add_message(struct conf_loader *l, bool is_error, int line, const char *fmt,
-    va_list ap)
+add_message(struct conf_loader *l, bool is_error, struct place at,
+    const char *fmt, va_list ap)
 {
 	struct conf_errors *e = l->errors;
 	struct conf_message *m = &e->v[e->n];
@@ -30,13 +63,13 @@ add_message(struct conf_loader *l, bool is_error, int line, const char *fmt,
 	}
 	vsnprintf(text, sizeof(text), fmt, ap);
 	m->is_error = is_error;
-	m->line = line;
-	if (line > 0)
-		m->text = str_printf(l->arena, "%s:%d: %s", l->file, line,
+	m->line = at.line;
+	if (at.line > 0)
+		m->text = str_printf(l->arena, "%s:%d: %s", at.file, at.line,
 		    text);
 	else
-		m->text = str_printf(l->arena, "%s: %s", l->file, text);
-	e->n++;
+		m->text = str_printf(l->arena, "%s: %s", at.file, text);
+	l->order[e->n++] = at.order;
 }
 
 void
@@ -45,7 +78,17 @@ conf_error(struct conf_loader *l, int line, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	add_message(l, true, line, fmt, ap);
+	add_message(l, true, find_place(l, line), fmt, ap);
+	va_end(ap);
+}
+
+void
+conf_error_of(struct conf_loader *l, const char *file, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	add_message(l, true, (struct place){ file, 0, ~0ull }, fmt, ap);
 	va_end(ap);
 }
 
@@ -55,7 +98,7 @@ conf_warn(struct conf_loader *l, int line, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	add_message(l, false, line, fmt, ap);
+	add_message(l, false, find_place(l, line), fmt, ap);
 	va_end(ap);
 }
 
@@ -75,14 +118,32 @@ conf_shown(struct arena *a, struct str s)
 	return str_make(b.p, b.len - 1);
 }
 
-static int
-compare_messages(const void *a, const void *b)
+static bool
+is_behind(const struct conf_loader *l, size_t i, size_t k)
 {
-	const struct conf_message *x = a, *y = b;
-	/* unsigned: those without a line come last */
-	unsigned i = (unsigned)x->line - 1, k = (unsigned)y->line - 1;
+	const struct conf_message *v = l->errors->v;
 
-	return i != k ? (i > k) - (i < k) : str_cmp(x->text, y->text);
+	if (l->order[i] != l->order[k])
+		return l->order[i] > l->order[k];
+	return str_cmp(v[i].text, v[k].text) > 0;
+}
+
+/* In the order of lines; there are few. */
+static void
+sort_messages(struct conf_loader *l)
+{
+	struct conf_message *v = l->errors->v, m;
+	unsigned long long order;
+
+	for (size_t i = 1; i < l->errors->n; i++)
+		for (size_t k = i; k > 0 && is_behind(l, k - 1, k); k--) {
+			m = v[k];
+			v[k] = v[k - 1];
+			v[k - 1] = m;
+			order = l->order[k];
+			l->order[k] = l->order[k - 1];
+			l->order[k - 1] = order;
+		}
 }
 
 /* ---- one option */
@@ -144,8 +205,8 @@ collect(struct conf_loader *l, const struct conf_block *b,
 			continue;
 		if (i->is_first && first != 0) {
 			conf_error(l, i->line,
-			    "option %s is given twice, first in line %d",
-			    row->name, first);
+			    "option %s is given twice, first in %s", row->name,
+			    conf_line_text(l, first, i->line));
 			g.n = 0;
 		}
 		if (i->is_first)
@@ -169,7 +230,8 @@ set_field(struct conf_loader *l, const struct conf_block *b, void *section,
 	struct conf_value v = { .arena = l->arena,
 		.row = row,
 		.v = g.v,
-		.n = g.n };
+		.n = g.n,
+		.may_read = l->npieces > 0 };
 
 	if (g.n > 0) {
 		lines[i] = g.lines[0];
@@ -314,12 +376,11 @@ load_all(struct conf_loader *l)
 static struct conf *
 load(struct conf_loader *l)
 {
-	if (conf_scan_text(l)) {
+	if (conf_scan_text(l, NULL)) {
 		conf_parse_text(l);
 		load_all(l);
 	}
-	qsort(l->errors->v, l->errors->n, sizeof(l->errors->v[0]),
-	    compare_messages);
+	sort_messages(l);
 	return l->errors->nerrors == 0 ? l->conf : NULL;
 }
 
@@ -329,8 +390,10 @@ conf_load(struct arena *a, const char *path, struct conf_errors *errors)
 	struct conf_loader l = { .arena = a, .file = path, .errors = errors };
 
 	*errors = (struct conf_errors){ 0 };
-	if (!conf_read_text(&l, path))
+	if (!conf_read_files(&l, path)) {
+		sort_messages(&l);
 		return NULL;
+	}
 	return load(&l);
 }
 

@@ -5,42 +5,11 @@
  * inside lists. So: everything must be UTF-8 text, strings must end, variables
  * must be set, and comments are blanked.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "conf/conf_int.h"
-
-/* ---- reading */
-
-bool
-conf_read_text(struct conf_loader *l, const char *path)
-{
-	struct buf b = buf_new(l->arena, CONF_FILE_MAX + 1);
-	FILE *f = fopen(path, "re");
-	char some[4096];
-	bool ok = false;
-	size_t n;
-
-	if (f == NULL) {
-		conf_error(l, 0, "%s", strerror(errno));
-		return false;
-	}
-	while (!b.full && (n = fread(some, 1, sizeof(some), f)) > 0)
-		buf_put(&b, some, n);
-	l->len = b.len;
-	buf_char(&b, '\0');
-	if (ferror(f))
-		conf_error(l, 0, "%s", strerror(errno));
-	else if (b.full)
-		conf_error(l, 0, "larger than %d bytes", CONF_FILE_MAX);
-	else
-		ok = true;
-	l->text = b.p;
-	fclose(f);
-	return ok;
-}
 
 /* ---- scanning */
 
@@ -48,10 +17,11 @@ struct scan {
 	struct conf_loader *l;
 	char *p; /* where we are; a NUL ends it */
 	int line;
-	int depth;    /* of braces */
-	int open;     /* line of the outermost one */
-	char last;    /* the last byte that was no blank */
-	bool in_word; /* inside a text without quotes */
+	int depth;                      /* of braces */
+	int open;                       /* line of the outermost one */
+	char last;                      /* the last byte that was no blank */
+	bool in_word;                   /* inside a text without quotes */
+	struct conf_include **includes; /* where the next one goes, or NULL */
 };
 
 /* Blank up to end (not included), newlines stay. */
@@ -194,6 +164,94 @@ scan_plain_variable(struct scan *s, bool in_word)
 	return true;
 }
 
+/* ---- include */
+
+static const char include[] = "include";
+
+/* Does include = begin here, or what is meant as that? */
+static bool
+is_include(const struct scan *s)
+{
+	const char *p = s->p + sizeof(include) - 1;
+
+	if (s->in_word || s->last == '=' ||
+	    strncmp(s->p, include, sizeof(include) - 1) != 0)
+		return false;
+	p += strspn(p, " \t");
+	return *p != '\0' && strchr("=+(\"'", *p) != NULL;
+}
+
+/* A text between quotes as libconfuse would read it. */
+static const char *
+read_quoted(struct arena *a, struct str raw, char quote)
+{
+	struct buf b = buf_new(a, 2 * CONF_FILE_MAX);
+	const char *value;
+	struct str name;
+
+	while (raw.n > 0) {
+		if (quote == '"' && raw.n > 1 && raw.p[0] == '$' &&
+		    raw.p[1] == '{') {
+			raw = str_make(raw.p + 2, raw.n - 2);
+			name = str_cut(&raw, '}');
+			value = getenv(str_cstr(a, str_cut(&name, ':')));
+			if (value == NULL && name.n > 0)
+				buf_put(&b, name.p + 1, name.n - 1);
+			buf_str(&b, str_from(value));
+			continue;
+		}
+		if (raw.p[0] == '\\' && raw.n > 1)
+			raw = str_make(raw.p + 1, raw.n - 1);
+		buf_char(&b, raw.p[0]);
+		raw = str_make(raw.p + 1, raw.n - 1);
+	}
+	return str_cstr(a, buf_view(&b));
+}
+
+/* Past include = TEXT, which becomes blank. False if it has no end. */
+static bool
+scan_include(struct scan *s)
+{
+	struct conf_loader *l = s->l;
+	struct conf_include *inc = arena_new(l->arena, struct conf_include);
+	size_t before = l->errors->nerrors;
+	char *begin = s->p, *text, *end, quote;
+
+	inc->line = s->line;
+	inc->at = (size_t)(begin - l->text);
+	s->p += sizeof(include) - 1;
+	s->p += strspn(s->p, " \t");
+	s->p += *s->p == '=';
+	s->p += strspn(s->p, " \t");
+	text = s->p;
+	quote = *text;
+	s->last = '"';
+	if (quote != '"' && quote != '\'')
+		quote = '\0';
+	if (quote != '\0') {
+		if (!scan_string(s))
+			return false;
+		inc->pattern = read_quoted(l->arena,
+		    str_make(text + 1, (size_t)(s->p - text - 2)), quote);
+	}
+	inc->last_line = s->line;
+	if (quote == '\0' || memchr(begin, '=', (size_t)(text - begin)) == NULL)
+		conf_error(l, inc->line,
+		    "include is written with \"=\" and quotes: include = "
+		    "\"conf.d/*.conf\"");
+	else if (s->depth > 0)
+		conf_error(l, inc->line,
+		    "include cannot stand inside of a section");
+	else if (s->includes == NULL)
+		conf_error(l, inc->line, "this text cannot include files");
+	else if (l->errors->nerrors == before)
+		*s->includes = inc, s->includes = &inc->next;
+	for (end = s->p, s->p = begin; s->p < end; s->p++)
+		if (*s->p != '\n')
+			*s->p = ' ';
+	return true;
+}
+
 /* One byte, or one thing that begins here. False if it has no end. */
 static bool
 scan_next(struct scan *s)
@@ -201,6 +259,8 @@ scan_next(struct scan *s)
 	char c = *s->p;
 	bool in_word = s->in_word;
 
+	if (c == include[0] && is_include(s))
+		return scan_include(s);
 	s->in_word = false;
 	if (c == '#' || (!in_word && c == '/' && s->p[1] == '/')) {
 		blank(s, s->p + strcspn(s->p, "\n"));
@@ -240,17 +300,31 @@ check_bytes(struct conf_loader *l)
 	return true;
 }
 
-bool
-conf_scan_text(struct conf_loader *l)
+static bool
+scan_all(struct conf_loader *l, struct scan *s)
 {
-	struct scan s = { .l = l, .p = l->text, .line = 1 };
-
 	if (!check_bytes(l))
 		return false;
-	while (*s.p != '\0')
-		if (!scan_next(&s))
+	while (*s->p != '\0')
+		if (!scan_next(s))
 			return false;
-	if (s.depth > 0)
-		conf_error(l, s.open, "the \"{\" here has no closing \"}\"");
-	return l->errors->nerrors == 0;
+	if (s->depth > 0)
+		conf_error(l, s->open, "the \"{\" here has no closing \"}\"");
+	return true;
+}
+
+bool
+conf_scan_text(struct conf_loader *l, const struct conf_include **includes)
+{
+	struct conf_include *list = NULL;
+	struct scan s = { .l = l, .p = l->text, .line = 1 };
+	size_t before = l->errors->nerrors;
+	bool ok;
+
+	if (includes != NULL)
+		s.includes = &list;
+	ok = scan_all(l, &s);
+	if (includes != NULL)
+		*includes = list;
+	return ok && l->errors->nerrors == before;
 }

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* The types of options: addresses, names, prefixes and URLs. */
+#include <unistd.h>
+#include <sys/stat.h>
+#include <fcntl.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -409,18 +413,59 @@ conf_print_url(struct buf *b, const void *field)
 
 /* ---- the store */
 
+/*
+ * The one line of a file that others cannot read. It is taken as it is: no
+ * variables, no quotes. What it says never becomes part of a message.
+ */
+static bool
+read_secret(struct conf_value *v, struct str name, struct str *out)
+{
+	const char *path = str_cstr(v->arena, name);
+	int fd = -1;
+	char text[4098];
+	struct stat st;
+	ssize_t n = -1;
+
+	if (!v->may_read)
+		return conf_bad(v, "this text cannot have a file read");
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd == -1 || fstat(fd, &st) == -1)
+		conf_bad(v, "%s", strerror(errno));
+	else if (!S_ISREG(st.st_mode))
+		conf_bad(v, "is not a regular file");
+	else if ((st.st_mode & S_IRWXO) != 0)
+		conf_bad(v, "others can use that file; chmod 640 or less");
+	else if ((n = read(fd, text, sizeof(text))) == -1)
+		conf_bad(v, "%s", strerror(errno));
+	if (fd != -1)
+		close(fd);
+	if (n == -1)
+		return false;
+	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+		n--;
+	*out = str_dup(v->arena, str_make(text, (size_t)n));
+	explicit_bzero(text, sizeof(text));
+	if (out->n == 0 || out->n > 4096 || !str_is_text(*out) ||
+	    memchr(out->p, '\n', out->n) != NULL)
+		return conf_bad(v, "that file must hold one line of text");
+	return true;
+}
+
 bool
 conf_parse_store_url(struct conf_value *v, void *field)
 {
 	struct str s = v->v[0];
 
+	if (str_starts(s, STR("file:")) && !read_secret(v, str_skip(s, 5), &s))
+		return false;
 	if (str_starts(s, STR("sqlite:"))) {
 		if (s.n == 7)
 			return conf_bad(v, "needs a path behind sqlite:");
 	} else if (!str_starts(s, STR("postgresql://")) &&
 	    !str_starts(s, STR("postgres://"))) {
 		return conf_bad(v,
-		    "must be sqlite:PATH or postgresql://USER@HOST/NAME");
+		    "must be sqlite:PATH or postgresql://USER@HOST/NAME, "
+		    "or file:PATH of a file that holds it");
 	}
 	if (s.n > 4096)
 		return conf_bad(v, "is too long");

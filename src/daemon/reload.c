@@ -21,18 +21,25 @@ add_error(struct arena *a, struct conf_errors *e, struct str text)
 	e->nerrors++;
 }
 
-static void
-say_change(struct buf *out, const struct conf_change *c)
+/* "profile tls lifetime", "profile tls removed" or "public_url". */
+static struct str
+name_change(struct arena *a, const struct conf_change *c)
 {
-	buf_printf(out, "%s%s" STR_FMT "%s%s%s", c->section,
+	const char *what = c->option != NULL ? c->option :
+	    c->before.p != NULL              ? "removed" :
+					       "added";
+
+	return str_printf(a, "%s%s" STR_FMT "%s%s", c->section,
 	    c->name.n > 0 ? " " : "", STR_ARG(c->name),
-	    c->section[0] != '\0' && c->option != NULL ? " " : "",
-	    c->option != NULL ? c->option : "", c->option != NULL ? ": " : "");
-	if (c->option == NULL)
-		buf_str(out,
-		    c->before.p != NULL ? STR(" removed") : STR(" added"));
-	else
-		buf_printf(out, STR_FMT " -> " STR_FMT, STR_ARG(c->before),
+	    c->section[0] != '\0' ? " " : "", what);
+}
+
+static void
+say_change(struct arena *a, struct buf *out, const struct conf_change *c)
+{
+	buf_str(out, name_change(a, c));
+	if (c->option != NULL)
+		buf_printf(out, ": " STR_FMT " -> " STR_FMT, STR_ARG(c->before),
 		    STR_ARG(c->after));
 	buf_char(out, '\n');
 }
@@ -48,17 +55,13 @@ check_changes(struct daemon *d, struct arena *a, const struct conf *next,
 
 	c = conf_diff(a, d->conf, next, &n);
 	for (size_t i = 0; i < n; i++) {
-		say_change(changes, &c[i]);
+		say_change(a, changes, &c[i]);
 		if (c[i].live)
 			continue;
 		live = false;
 		add_error(a, e,
-		    str_printf(a,
-			"%s " STR_FMT "%s%s: only a "
-			"restart can change this",
-			c[i].section, STR_ARG(c[i].name),
-			c[i].name.n > 0 ? " " : "",
-			c[i].option != NULL ? c[i].option : ""));
+		    str_printf(a, STR_FMT ": only a restart can change this",
+			STR_ARG(name_change(a, &c[i]))));
 	}
 	return live;
 }
@@ -133,6 +136,16 @@ reload(struct daemon *d, struct arena *a, struct arena *holder,
 	return true;
 }
 
+/* What is now otherwise, a line each; passwords are masked in them. */
+static void
+log_changes(struct str lines)
+{
+	if (lines.n == 0)
+		log_info("no option has changed");
+	while (lines.n > 0)
+		log_info("changed", LOG_STR("option", str_cut(&lines, '\n')));
+}
+
 /* Messages must not live in the arena that goes away with a failure. */
 bool
 daemon_reload(void *arg, struct arena *a, struct conf_errors *e,
@@ -154,6 +167,7 @@ daemon_reload(void *arg, struct arena *a, struct conf_errors *e,
 	metrics_add(ok ? METRIC_config_reloads : METRIC_config_reload_failures,
 	    1);
 	if (ok) {
+		log_changes(buf_view(changes));
 		log_info("reloaded", LOG_STR("config", d->conf->path));
 	} else {
 		log_error("reload refused: nothing has changed");
@@ -168,13 +182,7 @@ daemon_on_hangup(void *arg)
 	struct arena *a = arena_create();
 	struct conf_errors *e = arena_new(a, struct conf_errors);
 	struct buf changes = buf_new(a, 1 << 16);
-	struct str rest;
 
-	if (daemon_reload(arg, a, e, &changes)) {
-		rest = buf_view(&changes);
-		while (rest.n > 0)
-			log_info("changed",
-			    LOG_STR("option", str_cut(&rest, '\n')));
-	}
+	daemon_reload(arg, a, e, &changes);
 	arena_destroy(a);
 }

@@ -84,7 +84,8 @@ names_the_value_and_what_would_do(void **state)
 		    "or of k, m or g, for example 64k" },
 		{ "store { url = mysql://x }",
 		    "store: url = \"mysql://x\": must be sqlite:PATH or "
-		    "postgresql://USER@HOST/NAME" },
+		    "postgresql://USER@HOST/NAME, or file:PATH of a file that "
+		    "holds it" },
 		{ "store { url = \"sqlite:\" }",
 		    "store: url = \"sqlite:\": needs a path behind sqlite:" },
 		{ "limits { new_order_per_account = 100 }",
