@@ -355,7 +355,7 @@ gathers_all_errors_in_the_order_of_lines(void **state)
 	    "queue = 1\n"
 	    "}\n",
 	    "error: f:1: listener web: kind = \"web\": must be acme, "
-	    "status or ca\n"
+	    "status, ca or admin\n"
 	    "error: f:2: there is no option adress; did you mean address?\n"
 	    "error: f:4: option lease is given twice, first in line 3\n"
 	    "error: f:5: there is no section frob; the sections are store, "
