@@ -401,16 +401,6 @@ const struct problem *replaces_conflict(struct areq *);
 
 /* ---- renewal_info.c */
 
-struct renewal_window {
-	int64_t start, end;
-};
-
-/*
- * Where the window lies in a life, all in microseconds: so many percent from
- * its beginning, up to half a window later by the serial, never beyond the end.
- */
-struct renewal_window renewal_window(int64_t not_before, int64_t not_after,
-    int64_t at_percent, int64_t length_percent, struct str serial);
 struct renewals *renewals_new(void);
 void renewals_free(struct renewals *);
 

@@ -22,6 +22,7 @@
 #include <openssl/sha.h>
 
 #include "base/when.h"
+#include "issuer/policy.h"
 #include "metrics/metrics.h"
 #include "pki/certid.h"
 
@@ -78,46 +79,25 @@ renewals_free(struct renewals *r)
 
 /* ---- the window */
 
-struct renewal_window
-renewal_window(int64_t not_before, int64_t not_after, int64_t at_percent,
-    int64_t length_percent, struct str serial)
-{
-	int64_t life = not_after - not_before;
-	int64_t length = life / 100 * length_percent;
-	struct renewal_window w;
-	uint8_t hash[SHA256_DIGEST_LENGTH];
-	uint32_t n;
-
-	SHA256((const uint8_t *)serial.p, serial.n, hash);
-	memcpy(&n, hash, sizeof(n));
-	/* up to half its length later, in 65536 steps */
-	w.start = not_before + life / 100 * at_percent +
-	    length / 2 / 65536 * (int64_t)(n & 0xffff);
-	w.end = w.start + length;
-	if (w.end > not_after)
-		w.end = not_after;
-	return w;
-}
-
-static struct renewal_window
+static struct policy_window
 window_of(const struct areq *q, const struct renewal *r)
 {
 	const struct conf_profile *p = q->profile->conf;
 
 	if (r->revoked_at != 0)
-		return (struct renewal_window){
+		return (struct policy_window){
 			.start = r->revoked_at - REVOKED_BEFORE * WHEN_SECOND,
 			.end = r->revoked_at,
 		};
 	if (r->renew_start != 0)
-		return (struct renewal_window){
+		return (struct policy_window){
 			.start = r->renew_start,
 			.end = r->renew_end < r->not_after ||
 				r->renew_start >= r->not_after ?
 			    r->renew_end :
 			    r->not_after,
 		};
-	return renewal_window(r->not_before, r->not_after, p->renewal_at,
+	return policy_renewal_window(r->not_before, r->not_after, p->renewal_at,
 	    p->renewal_window, str_from(r->serial));
 }
 
@@ -126,7 +106,7 @@ reply(struct areq *q, const struct renewal *r)
 {
 	const struct conf_profile *p = q->profile->conf;
 	struct json_writer *w = json_writer_new(q->arena, 4096);
-	struct renewal_window win;
+	struct policy_window win;
 	int64_t retry;
 
 	metrics_count(FAMILY_renewal_infos,

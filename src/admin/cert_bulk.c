@@ -323,6 +323,11 @@ unmark(struct admin_call *c, struct bulk *k)
 		store_str(b, k->rows[i].id);
 		store_require(b);
 		add_audit(c, b, k, &k->rows[i], STR_NONE);
+		if (k->rows[i].loop.n == 0)
+			continue;
+		store_add(b, SQL_CERT_UNMARK_LOOP);
+		store_str(b, k->rows[i].loop);
+		store_str(b, k->rows[i].id);
 	}
 	return store_send_batch(b, on_changed, c);
 }

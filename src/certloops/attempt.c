@@ -30,7 +30,7 @@
  */
 #define PENDING_LIFE WHEN_HOUR
 
-/* Where no validity was planned, until surely it has been looked for. */
+/* Where no validity was planned; then it is looked for as a stray. */
 #define PENDING_LIFE_REMOTE (2 * WHEN_DAY)
 
 static enum step on_claimed(void *, const struct store_result *);
@@ -90,19 +90,11 @@ check_names(struct arena *a, const struct conf_profile *p,
 	return pr != NULL ? str_cstr(a, pr->detail) : NULL;
 }
 
-/* What the row asks for; NULL, or why it cannot be. */
-static const char *
-prepare(struct attempt *t, struct str key_type)
+const char *
+attempt_find_signer(struct attempt *t)
 {
 	struct arena *a = t->task.arena;
-	const struct conf_profile *p = conf_find_profile(t->cl->conf,
-	    t->profile);
-	enum conf_loop_key key;
 
-	if (p == NULL)
-		return str_printf(a, "there is no profile " STR_FMT " here",
-		    STR_ARG(t->profile))
-		    .p;
 	t->signer = t->cl->options.find_issuer(t->cl->options.issuers,
 	    str_cstr(a, t->issuer));
 	if (t->signer == NULL)
@@ -111,6 +103,25 @@ prepare(struct attempt *t, struct str key_type)
 		    .p;
 	arena_defer(a, issuer_let_go, issuer_hold(t->signer));
 	t->remote = !t->signer->ops->plans;
+	return NULL;
+}
+
+/* What the row asks for; NULL, or why it cannot be. */
+static const char *
+prepare(struct attempt *t, struct str key_type)
+{
+	struct arena *a = t->task.arena;
+	const struct conf_profile *p = conf_find_profile(t->cl->conf,
+	    t->profile);
+	enum conf_loop_key key;
+	const char *why;
+
+	if (p == NULL)
+		return str_printf(a, "there is no profile " STR_FMT " here",
+		    STR_ARG(t->profile))
+		    .p;
+	if ((why = attempt_find_signer(t)) != NULL)
+		return why;
 	t->lifetime = p->lifetime;
 	t->eku = policy_purposes(p);
 	t->no_rev_avail = p->no_rev_avail;
@@ -141,9 +152,8 @@ attempt_seal_key(struct attempt *t, const char *column)
 	    pki_write_key(a, t->key));
 }
 
-/* The sealed key, or why it will not open. */
-static const char *
-open_key(struct attempt *t, const char *column, struct str sealed)
+const char *
+attempt_open_key(struct attempt *t, const char *column, struct str sealed)
 {
 	struct arena *a = t->task.arena;
 	struct seal_place place = { .table = STR("loops"),
@@ -168,37 +178,77 @@ take_key(struct attempt *t, EVP_PKEY *key)
 	arena_defer(t->task.arena, free_key, key);
 }
 
-/* Key, serial and validity, should there be none from before. */
+/* What it is to begin with, should there be nothing from before. */
 static void
-send_claim(struct attempt *t)
+add_claim(struct attempt *t, struct batch *b)
 {
-	struct certloops *cl = t->cl;
-	struct arena *a = t->task.arena;
-	bool plans = t->why == NULL && t->signer->ops->plans;
-	struct batch *b = store_new_batch(cl->store, &t->task, t->name);
-	uint8_t serial[PKI_SERIAL_LEN];
+	int64_t oldest = t->not_before -
+	    (t->remote ? PENDING_LIFE_REMOTE : PENDING_LIFE);
 
-	if (plans &&
-	    !issuer_plan_validity(t->signer, attempt_now(t), t->lifetime,
-		&t->not_before, &t->not_after))
-		t->why = "the issuer's own certificate has expired";
-	pki_random_serial(serial);
-	t->serial = plans ? hex_encode(a, str_make(serial, sizeof(serial))) :
-			    STR_NONE;
-	if (!plans)
-		t->not_before = t->claimed = attempt_now(t);
-	store_add(b, SQL_LOOP_CLAIM);
+	store_add(b, SQL_LOOP_STRAY);
+	store_str(b, id_new(t->task.arena));
 	store_str(b, t->name);
 	store_int(b, t->number);
-	store_int(b, cl->conf->lease);
-	store_str(b, cl->holder);
+	store_int(b, oldest);
+	store_int(b, t->key != NULL);
+	store_add(b, SQL_LOOP_LET_GO);
+	store_str(b, t->name);
+	store_int(b, t->number);
+	store_int(b, oldest);
+	store_int(b, t->key != NULL);
+	t->claim = store_add(b, SQL_LOOP_CLAIM);
+	store_str(b, t->name);
+	store_int(b, t->number);
+	store_int(b, t->cl->conf->lease);
+	store_str(b, t->cl->holder);
 	store_blob(b,
 	    t->key != NULL ? attempt_seal_key(t, "pending_key") : STR_NONE);
 	store_str(b, t->serial);
 	store_int(b, t->not_before);
 	store_int(b, t->not_after);
-	store_int(b,
-	    t->not_before - (t->remote ? PENDING_LIFE_REMOTE : PENDING_LIFE));
+}
+
+/* It cannot begin: the lease is for saying so. */
+static void
+add_hold(struct attempt *t, struct batch *b)
+{
+	t->claim = store_add(b, SQL_LOOP_HOLD);
+	store_str(b, t->name);
+	store_int(b, t->number);
+	store_int(b, t->cl->conf->lease);
+	store_str(b, t->cl->holder);
+}
+
+/* Key, serial and validity are planned, if they can be. */
+static void
+plan(struct attempt *t)
+{
+	uint8_t serial[PKI_SERIAL_LEN];
+
+	t->serial = STR_NONE;
+	if (t->remote) {
+		t->not_before = t->claimed = attempt_now(t);
+		return;
+	}
+	pki_random_serial(serial);
+	t->serial = hex_encode(t->task.arena, str_make(serial, sizeof(serial)));
+	if (!issuer_plan_validity(t->signer, attempt_now(t), t->lifetime,
+		&t->not_before, &t->not_after))
+		t->why = "the issuer's own certificate has expired";
+}
+
+static void
+send_claim(struct attempt *t)
+{
+	struct batch *b = store_new_batch(t->cl->store, &t->task, t->name);
+
+	if (t->why == NULL)
+		plan(t);
+	if (t->why == NULL)
+		add_claim(t, b);
+	else
+		add_hold(t, b);
+	t->held = t->why != NULL;
 	store_require(b);
 	audit_add(b,
 	    &(struct audit_entry){ .actor = STR("certloopd"),
@@ -257,9 +307,8 @@ attempt_count(const struct certloops *cl, struct str issuer)
 	return n;
 }
 
-void
-attempt_start(struct certloops *cl, const struct store_result *r, unsigned stmt,
-    size_t i)
+struct attempt *
+attempt_new(struct certloops *cl, const struct attempt_for *f)
 {
 	struct arena *a = arena_create();
 	struct attempt *t = arena_new(a, struct attempt);
@@ -271,10 +320,25 @@ attempt_start(struct certloops *cl, const struct store_result *r, unsigned stmt,
 	timer_init(&t->limit, cl->loop, on_limit, t);
 	timer_init(&t->extend, cl->loop, on_extend, t);
 	timer_init(&t->next, cl->loop, on_rested, t);
-	t->name = str_dup(a, store_get_str(r, stmt, i, LOOPS_DUE_NAME));
-	t->names_text = str_dup(a, store_get_str(r, stmt, i, LOOPS_DUE_NAMES));
-	t->profile = str_dup(a, store_get_str(r, stmt, i, LOOPS_DUE_PROFILE));
-	t->issuer = str_dup(a, store_get_str(r, stmt, i, LOOPS_DUE_ISSUER));
+	t->name = str_dup(a, f->name);
+	t->names_text = str_dup(a, f->names);
+	t->profile = str_dup(a, f->profile);
+	t->issuer = str_dup(a, f->issuer);
+	return t;
+}
+
+void
+attempt_start(struct certloops *cl, const struct store_result *r, unsigned stmt,
+    size_t i)
+{
+	const struct attempt_for f = {
+		.name = store_get_str(r, stmt, i, LOOPS_DUE_NAME),
+		.names = store_get_str(r, stmt, i, LOOPS_DUE_NAMES),
+		.profile = store_get_str(r, stmt, i, LOOPS_DUE_PROFILE),
+		.issuer = store_get_str(r, stmt, i, LOOPS_DUE_ISSUER),
+	};
+	struct attempt *t = attempt_new(cl, &f);
+
 	t->keep_key = store_get_int(r, stmt, i, LOOPS_DUE_KEEP_KEY) != 0;
 	t->number = store_get_int(r, stmt, i, LOOPS_DUE_ATTEMPT);
 	t->failures = (unsigned)store_get_int(r, stmt, i, LOOPS_DUE_FAILURES);
@@ -295,16 +359,20 @@ static const char *
 take_claim(struct attempt *t, const struct store_result *r)
 {
 	struct arena *a = t->task.arena;
-	struct str kept = store_get_str(r, 0, 0, LOOP_CLAIM_KEY);
-	struct str pending = store_get_str(r, 0, 0, LOOP_CLAIM_PENDING_KEY);
+	unsigned s = t->claim;
+	struct str kept = store_get_str(r, s, 0, LOOP_CLAIM_KEY);
+	struct str pending = store_get_str(r, s, 0, LOOP_CLAIM_PENDING_KEY);
 
 	t->serial = str_dup(a,
-	    store_get_str(r, 0, 0, LOOP_CLAIM_PENDING_SERIAL));
-	t->not_before = store_get_int(r, 0, 0, LOOP_CLAIM_PENDING_NOT_BEFORE);
-	t->not_after = store_get_int(r, 0, 0, LOOP_CLAIM_PENDING_NOT_AFTER);
+	    store_get_str(r, s, 0, LOOP_CLAIM_PENDING_SERIAL));
+	t->not_before = store_get_int(r, s, 0, LOOP_CLAIM_PENDING_NOT_BEFORE);
+	t->not_after = store_get_int(r, s, 0, LOOP_CLAIM_PENDING_NOT_AFTER);
+	/* what an attempt before may have made, with the same key */
+	if (t->remote && t->not_before != t->claimed)
+		t->since = t->not_before;
 	if (t->keep_key && kept.n > 0)
-		return open_key(t, "key", kept);
-	return open_key(t, "pending_key", pending);
+		return attempt_open_key(t, "key", kept);
+	return attempt_open_key(t, "pending_key", pending);
 }
 
 static void
@@ -319,12 +387,10 @@ sign(struct attempt *t)
 		.max_lifetime = t->lifetime,
 		.eku = t->eku,
 		.no_rev_avail = t->no_rev_avail,
+		.since = t->since,
 	};
 	struct str raw;
 
-	/* what an attempt before may have made, with the same key */
-	if (t->remote && t->not_before != t->claimed)
-		rq.since = t->since = t->not_before;
 	if (rq.csr.p == NULL || rq.spki.p == NULL) {
 		attempt_fail(t, "the request cannot be made", 0);
 		return;
@@ -356,8 +422,8 @@ on_claimed(void *arg, const struct store_result *r)
 		attempt_end(t);
 		return STEP_DONE;
 	}
-	t->number = store_get_int(r, 0, 0, LOOP_CLAIM_ATTEMPT);
-	t->now = store_get_int(r, 0, 0, LOOP_CLAIM_NOW);
+	t->number = store_get_int(r, t->claim, 0, LOOP_CLAIM_ATTEMPT);
+	t->now = store_get_int(r, t->claim, 0, LOOP_CLAIM_NOW);
 	t->at = loop_mono(t->cl->loop);
 	timer_start(&t->limit, LOOP_ATTEMPT_LIMIT);
 	timer_start(&t->extend, t->cl->conf->lease / 3);

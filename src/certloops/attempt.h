@@ -22,6 +22,8 @@ struct attempt {
 	unsigned eku;
 	bool no_rev_avail;
 	int64_t number;  /* the fence */
+	unsigned claim;  /* the statement that claimed it */
+	bool held;       /* it did so only to say why it cannot begin */
 	int64_t now, at; /* database time as of loop_mono `at` */
 	unsigned failures;
 	EVP_PKEY *key;
@@ -39,6 +41,9 @@ struct attempt {
 	unsigned orphan; /* the statement that stores it to be revoked */
 	unsigned store_tries;
 	void (*step)(struct attempt *); /* after a rest */
+	/* of a look for a stray: its row */
+	struct str stray;
+	int64_t tries; /* its fence */
 };
 
 /* ---- attempt.c */
@@ -54,6 +59,19 @@ void attempt_tally(const char *outcome);
 /* The key, as a column of the loop's row. */
 struct str attempt_seal_key(struct attempt *, const char *column);
 
+/* The sealed key becomes the attempt's; NULL, or why it will not open. */
+const char *attempt_open_key(struct attempt *, const char *column,
+    struct str sealed);
+
+/* Its issuer, held until it is over; NULL, or that there is none. */
+const char *attempt_find_signer(struct attempt *);
+
+/* One that is under way from now on. */
+struct attempt_for {
+	struct str name, names, profile, issuer; /* copied */
+};
+struct attempt *attempt_new(struct certloops *, const struct attempt_for *);
+
 /* ---- attempt_store.c */
 
 /* Make pair, certificate row and audit row durable, or one too many of it. */
@@ -65,7 +83,18 @@ void attempt_store(struct attempt *);
  */
 void attempt_fail(struct attempt *, const char *why, unsigned wait);
 
+/*
+ * What was made is in hand, and nobody has use for it: stored revoked, unless
+ * it is stored already. Then the attempt is over.
+ */
+void attempt_store_orphan(struct attempt *);
+
 /* It was taken over: revoke what is in hand, if anything is. */
 void attempt_end_lost(struct attempt *);
+
+/* ---- stray.c */
+
+/* What was looked for is dealt with; the attempt is over then. */
+void stray_end(struct attempt *);
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/hex.h"
 #include "base/json.h"
 #include "base/when.h"
+#include "issuer/policy.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
 
@@ -27,7 +28,6 @@ static enum step on_stored(void *, const struct store_result *);
 static enum step on_failed(void *, const struct store_result *);
 static enum step on_orphaned(void *, const struct store_result *);
 static void send_failure(struct attempt *);
-static void store_orphan(struct attempt *);
 
 /* Is there something that the issuer must hear is not used? */
 static bool
@@ -136,8 +136,8 @@ tell_orphan(const struct attempt *t)
 	    LOG_STR("serial", t->made.serial));
 }
 
-static void
-store_orphan(struct attempt *t)
+void
+attempt_store_orphan(struct attempt *t)
 {
 	struct batch *b = store_new_batch(t->cl->store, &t->task, t->name);
 	struct str id = id_new(t->task.arena);
@@ -157,13 +157,19 @@ on_orphaned(void *arg, const struct store_result *r)
 	if (r->status == STORE_OK) {
 		tell_orphan(t);
 	} else if (r->status != STORE_LOST) {
-		if (rest(t, store_orphan))
+		if (rest(t, attempt_store_orphan))
 			return STEP_DONE;
 		log_error("a certificate that no loop has could not be "
 			  "stored: revoke it at its issuer",
 		    LOG_STR("loop", t->name), LOG_STR("issuer", t->issuer),
 		    LOG_STR("serial", t->made.serial),
 		    LOG_TEXT("cause", store_cause(r)));
+		attempt_end(t); /* a stray is looked for again */
+		return STEP_DONE;
+	}
+	if (t->stray.n > 0) {
+		stray_end(t);
+		return STEP_WAITING;
 	}
 	attempt_end(t);
 	return STEP_DONE;
@@ -175,12 +181,20 @@ attempt_end_lost(struct attempt *t)
 	timer_stop(&t->limit);
 	timer_stop(&t->extend);
 	if (has_made(t))
-		store_orphan(t);
+		attempt_store_orphan(t);
 	else
 		attempt_end(t);
 }
 
 /* ---- failure */
+
+/* Will it be looked for what was perhaps made, with the same key? */
+static bool
+is_to_be_found(const struct attempt *t)
+{
+	return !has_made(t) && t->key != NULL &&
+	    (t->uncertain || t->since != 0);
+}
 
 static void
 send_failure(struct attempt *t)
@@ -201,14 +215,23 @@ send_failure(struct attempt *t)
 	json_str(w, "cause", str_from(t->why));
 	json_int(w, "failures", s.failures);
 	json_close(w);
+	if (!t->held && t->key == NULL) {
+		/* nobody can go on with a key that does not open */
+		store_add(b, SQL_LOOP_STRAY);
+		store_str(b, id_new(a));
+		store_str(b, t->name);
+		store_int(b, t->number);
+		store_int(b, INT64_MAX);
+		store_int(b, 0);
+	}
 	store_add(b, SQL_LOOP_FAIL);
 	store_str(b, t->name);
 	store_int(b, t->number);
 	store_int(b, s.failures);
 	store_int(b, s.next);
 	store_str(b, str_from(t->why));
-	/* with the same key it will be looked for what was perhaps made */
-	store_int(b, !has_made(t) && (t->uncertain || t->since != 0));
+	/* what could not begin touched nothing */
+	store_int(b, t->held || is_to_be_found(t));
 	store_require(b);
 	if (has_made(t)) {
 		t->orphan = put_orphan(t, b, id);
@@ -259,6 +282,25 @@ on_failed(void *arg, const struct store_result *r)
 
 /* ---- success */
 
+/*
+ * At some moment of the window that ARI gives for this certificate (RFC 9773
+ * section 4.2), as its profile says here now.
+ */
+static int64_t
+find_renewal(const struct attempt *t, uint32_t jitter)
+{
+	const struct made *m = &t->made;
+	const struct conf_profile *p = conf_find_profile(t->cl->conf,
+	    t->profile);
+	struct policy_window w;
+
+	if (p == NULL)
+		return schedule_renewal(m->not_before, m->not_after, jitter);
+	w = policy_renewal_window(m->not_before, m->not_after, p->renewal_at,
+	    p->renewal_window, m->serial);
+	return schedule_within(w.start, w.end, jitter);
+}
+
 void
 attempt_store(struct attempt *t)
 {
@@ -266,8 +308,7 @@ attempt_store(struct attempt *t)
 	struct str id = id_new(a);
 	struct loop_schedule s = { 0 };
 	uint32_t jitter = certloops_draw(t->cl);
-	int64_t renew_at = schedule_renewal(t->made.not_before,
-	    t->made.not_after, jitter);
+	int64_t renew_at = find_renewal(t, jitter);
 	struct batch *b = store_new_batch(t->cl->store, &t->task, t->name);
 
 	timer_stop(&t->extend);

@@ -181,6 +181,20 @@ ask_due(struct certloops *cl, struct batch *b, struct str issuer)
 		cl->due = st;
 }
 
+/* What issuers may have made before; of all that this node knows. */
+static void
+ask_strays(struct certloops *cl, struct batch *b)
+{
+	for (size_t i = 0; i < cl->conf->nissuers; i++) {
+		unsigned st = store_add(b, SQL_STRAYS_NEXT);
+
+		store_str(b, cl->conf->issuers[i].at.name);
+		if (i == 0)
+			cl->strays = st;
+	}
+	cl->nstrays = cl->conf->nissuers;
+}
+
 static void
 on_poll(void *arg)
 {
@@ -205,6 +219,7 @@ on_poll(void *arg)
 		store_str(b, cl->options.node);
 		store_int(b, LOOP_CHUNK);
 	}
+	ask_strays(cl, b);
 	cl->ndue = 0;
 	for (size_t i = 0; i < cl->wanted.nissuers; i++)
 		ask_due(cl, b, cl->wanted.issuers[i]);
@@ -221,7 +236,7 @@ end_poll(struct certloops *cl)
 	task_end(&cl->polling);
 	if (cl->stopped ||
 	    (cl->wanted.n == 0 && cl->conf->loop_folder.n == 0 &&
-		cl->reconciled && !cl->wake))
+		cl->reconciled && !cl->wake && !cl->has_strays))
 		return; /* until something is wanted */
 	wait -= (int64_t)((uint64_t)(wait / 5) * certloops_draw(cl) >> 32);
 	timer_start(&cl->poll, cl->wake ? 0 : wait);
@@ -372,6 +387,26 @@ do_due(struct certloops *cl, struct batch *b, const struct store_result *r,
 	return b;
 }
 
+static void
+try_strays(struct certloops *cl, const struct store_result *r)
+{
+	cl->has_strays = false;
+	for (unsigned k = 0; k < cl->nstrays; k++) {
+		unsigned st = cl->strays + k;
+		struct str issuer, loop;
+
+		if (store_nrows(r, st) == 0 || k >= cl->conf->nissuers)
+			continue; /* another configuration has been read */
+		cl->has_strays = true;
+		issuer = cl->conf->issuers[k].at.name;
+		loop = store_get_str(r, st, 0, STRAYS_NEXT_LOOP);
+		if (store_get_int(r, st, 0, STRAYS_NEXT_DUE) != 0 &&
+		    !cl->stopped && !attempt_is_running(cl, loop) &&
+		    attempt_count(cl, issuer) < LOOP_ATTEMPTS_MAX)
+			stray_start(cl, issuer, r, st);
+	}
+}
+
 static enum step
 on_due(void *arg, const struct store_result *r)
 {
@@ -396,6 +431,7 @@ on_due(void *arg, const struct store_result *r)
 	for (size_t i = 0; i < store_nrows(r, UNDELIVERED) && !cl->stopped; i++)
 		try_delivery(cl,
 		    store_get_str(r, UNDELIVERED, i, LOOPS_UNDELIVERED_LOOP));
+	try_strays(cl, r);
 	for (unsigned k = 0; k < cl->ndue; k++)
 		b = do_due(cl, b, r, cl->due + k);
 	if (b != NULL)

@@ -137,8 +137,11 @@ struct certloops {
 	bool more; /* is due, but too much is under way */
 	struct timer poll;
 	unsigned due, ndue; /* its statements of what is due */
-	bool counting;      /* the poll under way counts, for the metrics */
-	int64_t counted;    /* loop_mono of the newest count */
+	unsigned strays;    /* its first statement of strays */
+	unsigned nstrays;
+	bool has_strays; /* some are to be looked for one day */
+	bool counting;   /* the poll under way counts, for the metrics */
+	int64_t counted; /* loop_mono of the newest count */
 	int64_t first_expiry;
 	size_t count_at;  /* loops that were counted in the count under way */
 	size_t count_end; /* with those of this poll */
@@ -212,5 +215,10 @@ bool attempt_is_running(const struct certloops *, struct str name);
 /* Attempts of this issuer that are under way. */
 unsigned attempt_count(const struct certloops *, struct str issuer);
 void attempt_stop_all(struct certloops *);
+
+/* stray.c */
+/* The row of strays_next in statement `stmt`. */
+void stray_start(struct certloops *, struct str issuer,
+    const struct store_result *, unsigned stmt);
 
 #endif

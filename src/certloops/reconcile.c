@@ -280,6 +280,11 @@ add_drop(struct certloops *cl, struct batch *b, struct str name,
 	store_add(b, SQL_LOOP_STOP);
 	store_str(b, name);
 	store_str(b, cl->change);
+	store_add(b, SQL_LOOP_STRAY_STOPPED);
+	store_str(b, id_new(cl->reconcile.arena));
+	store_str(b, name);
+	store_add(b, SQL_LOOP_LET_GO_STOPPED);
+	store_str(b, name);
 	add_audit(cl, b, "loop.stop", name, STR_NONE);
 }
 

@@ -36,6 +36,12 @@ schedule_renewal(int64_t not_before, int64_t not_after, uint32_t jitter)
 	return not_after - life / 3 - part(life / 30, jitter);
 }
 
+int64_t
+schedule_within(int64_t start, int64_t end, uint32_t jitter)
+{
+	return start + part(end > start ? end - start : 0, jitter);
+}
+
 void
 schedule_next(struct loop_schedule *s, enum loop_outcome outcome, int64_t value,
     int64_t now, uint32_t jitter)

@@ -32,6 +32,9 @@ int64_t schedule_backoff(unsigned failures, uint32_t jitter);
 int64_t schedule_renewal(int64_t not_before, int64_t not_after,
     uint32_t jitter);
 
+/* At some moment of a window. */
+int64_t schedule_within(int64_t start, int64_t end, uint32_t jitter);
+
 /*
  * Move the schedule on. `value` is the moment to renew at (LOOP_OBTAINED) or
  * how long to wait (LOOP_TOLD_TO_WAIT); it is not used for LOOP_FAILED.

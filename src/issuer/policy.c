@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* Names against the policy of a profile, whoever asks for them. */
+/* What a profile says of names, purposes and renewal, whoever asks. */
 #include "issuer/policy.h"
+
+#include <string.h>
+
+#include <openssl/sha.h>
 
 #include "base/addr.h"
 #include "pki/cert.h"
@@ -86,4 +90,27 @@ policy_purposes(const struct conf_profile *p)
 {
 	return (p->server_auth ? PKI_EKU_SERVER : 0U) |
 	    (p->client_auth ? PKI_EKU_CLIENT : 0U);
+}
+
+/* ---- renewal */
+
+struct policy_window
+policy_renewal_window(int64_t not_before, int64_t not_after, int64_t at_percent,
+    int64_t length_percent, struct str serial)
+{
+	int64_t life = not_after - not_before;
+	int64_t length = life / 100 * length_percent;
+	struct policy_window w;
+	uint8_t hash[SHA256_DIGEST_LENGTH];
+	uint32_t n;
+
+	SHA256((const uint8_t *)serial.p, serial.n, hash);
+	memcpy(&n, hash, sizeof(n));
+	/* up to half its length later, in 65536 steps */
+	w.start = not_before + life / 100 * at_percent +
+	    length / 2 / 65536 * (int64_t)(n & 0xffff);
+	w.end = w.start + length;
+	if (w.end > not_after)
+		w.end = not_after;
+	return w;
 }

@@ -23,4 +23,17 @@ const struct problem *policy_check_ip(struct arena *,
 /* What the certificates of a profile are for: PKI_EKU_ bits. */
 unsigned policy_purposes(const struct conf_profile *);
 
+/*
+ * When to renew (RFC 9773). Where that window lies in a life, all in
+ * microseconds: so many percent from its beginning, up to half a window later
+ * by the serial, never beyond the end. The same for ever, so what clients are
+ * told and what cert loops do is one window.
+ */
+struct policy_window {
+	int64_t start, end;
+};
+struct policy_window policy_renewal_window(int64_t not_before,
+    int64_t not_after, int64_t at_percent, int64_t length_percent,
+    struct str serial);
+
 #endif

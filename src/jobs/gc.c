@@ -33,6 +33,7 @@ enum sweep_needs {
 	NEEDS_ERROR,  /* a problem document */
 	NEEDS_ORDERS, /* how long they are retained; if for ever, no sweep */
 	NEEDS_CERTIFICATES,
+	NEEDS_LOOPS, /* as long as certificates */
 	NEEDS_AUDIT,
 };
 
@@ -45,7 +46,7 @@ struct sweep {
 
 static const struct gc_def {
 	const char *lease;
-	struct sweep sweeps[8];
+	struct sweep sweeps[9];
 } kinds[GC_KINDS] = {
 	[GC_EXPIRED] = { "gc",
 	    { { "nonces", SQL_GC_NONCES, SMALL_ROWS, NEEDS_NOTHING },
@@ -55,6 +56,7 @@ static const struct gc_def {
 		{ "old_authorizations", SQL_GC_OLD_AUTHORIZATIONS, SWEEP_ROWS,
 		    NEEDS_ORDERS },
 		{ "old_orders", SQL_GC_OLD_ORDERS, SWEEP_ROWS, NEEDS_ORDERS },
+		{ "old_loops", SQL_GC_OLD_LOOPS, SWEEP_ROWS, NEEDS_LOOPS },
 		{ "old_certificates", SQL_GC_OLD_CERTIFICATES, SWEEP_ROWS,
 		    NEEDS_CERTIFICATES },
 		{ "old_audit", SQL_GC_OLD_AUDIT, SMALL_ROWS, NEEDS_AUDIT } } },
@@ -98,6 +100,7 @@ retention(const struct gc *gc, const struct sweep *s)
 	case NEEDS_ORDERS:
 		return gc->keep.orders;
 	case NEEDS_CERTIFICATES:
+	case NEEDS_LOOPS:
 		return gc->keep.certificates;
 	case NEEDS_AUDIT:
 		return gc->keep.audit;

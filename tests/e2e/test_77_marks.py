@@ -370,6 +370,43 @@ loop site {{
     assert shown()["version"] == 2
 
 
+def test_a_loop_whose_mark_is_taken_back_waits_for_its_old_time(
+        new_server, engine, tmp_path):
+    server = new_server(engine, extra="".join(f"""
+loop {name} {{
+  names = {{ "{name}.example.org" }}
+  profile = default
+  folder = "{tmp_path / name}"
+}}
+""" for name in ("site", "other"))).start()
+
+    def loops():
+        return {row[0]: tuple(map(int, row[1:])) for row in
+                server.store.query("SELECT name, version, stale, next_attempt "
+                                   "FROM loops")}
+    wait_for(lambda: [r[0] for r in loops().values()] == [1, 1], 30,
+             "the first pairs", 0.2)
+    before = loops()
+    far = before["site"][2] + 3600 * 10 ** 6
+    server.store.execute(f"UPDATE loops SET next_attempt = {far}")
+    # two in ten days: the first of them at once, the other in five
+    run(server, "cert", "mark", "--all", "--over", "10d", "--yes")
+    wait_for(lambda: sorted(r[0] for r in loops().values()) == [1, 2], 30,
+             "the one that is due", 0.2)
+    waits, = [n for n, r in loops().items() if r[0] == 1]
+    assert loops()[waits][1] == 1
+    run(server, "cert", "unmark", "--all", "--yes")
+    assert loops()[waits] == (1, 0, far)
+    # an operator's own wish is not taken back with a mark
+    server.ctl("loop", "pause", waits)
+    run(server, "cert", "mark", "--name", f"{waits}.example.org", "--yes")
+    assert server.ctl("loop", "renew", waits).returncode == 0
+    run(server, "cert", "unmark", "--name", f"{waits}.example.org", "--yes")
+    assert loops()[waits][1] == 1
+    server.ctl("loop", "resume", waits)
+    wait_for(lambda: loops()[waits][0] == 2, 30, "what was asked for", 0.2)
+
+
 def test_a_mark_puts_off_no_renewal_that_is_nearer(new_server, engine,
                                                    tmp_path):
     server = new_server(engine, extra="".join(f"""

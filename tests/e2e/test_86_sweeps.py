@@ -92,6 +92,33 @@ def test_certificates_go_with_their_orders_when_they_are_long_expired(swept):
     assert server.metrics()["certloop_gc_failures_total"] == 0
 
 
+def test_loops_that_stopped_long_ago_go(new_server, engine, tmp_path):
+    text = "".join(f"""
+loop l{n} {{
+  names = {{ l{n}.example.org }}
+  folder = "{tmp_path}/l{n}"
+}}
+""" for n in range(5))
+    server = new_server(engine, top=TOP, extra=text).start()
+    wait_for(lambda: count(server, "loops", "version = 1") == 5, 30, "pairs")
+    # all but the last are not wanted any more
+    server.write_config(server.file.read_text().replace(
+        text, text[text.index("\nloop l4"):]))
+    assert server.ctl("reload").returncode == 0
+    wait_for(lambda: count(server, "loops", "state = 'stopped'") == 4, 20,
+             "them to stop")
+    for name, stopped, ended in (("l0", 21, 21), ("l1", 19, 21),
+                                 ("l2", 21, 19), ("l4", 21, 21)):
+        server.store.execute(
+            f"UPDATE loops SET updated = {now(server.store) - stopped * DAY},"
+            f" not_after = {now(server.store) - ended * DAY}"
+            f" WHERE name = '{name}'")
+    done(server)
+    wait_for(lambda: rows(server, "old_loops") == 1, 20, "the sweep")
+    assert sorted(server.store.query("SELECT name FROM loops")) == [
+        ("l1",), ("l2",), ("l3",), ("l4",)]
+
+
 def test_a_revoked_certificate_stays_until_it_has_expired_and_was_listed(
         swept):
     server, client, orders = swept

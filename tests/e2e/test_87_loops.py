@@ -137,6 +137,52 @@ def test_the_pair_is_delivered_and_renewed(new_server, engine, tmp_path):
             "loop.renew"} <= actions
 
 
+def test_a_key_of_another_type_is_not_kept(new_server, engine, tmp_path):
+    folder = tmp_path / "web"
+    lines = [f'folder = "{folder}"', "keep_key = yes"]
+    server = new_server(engine, extra=loop("web", ["www.example.org"],
+                                           *lines)).start()
+
+    def key():
+        return load_pem_private_key(
+            (folder / "current" / "privkey.pem").read_bytes(), None)
+
+    def renewed(version):
+        wait_delivered(server, "web", version)
+        now = folder / "current"
+        assert fits(now / "cert.pem", now / "privkey.pem")
+        return key().private_numbers().private_value
+    first = renewed(1)
+    assert server.ctl("loop", "renew", "web").returncode == 0
+    assert renewed(2) == first
+    text = server.file.read_text()
+    server.write_config(text.replace(
+        "keep_key = yes", "keep_key = yes\n  key_type = ecdsa-p384"))
+    assert server.ctl("reload").returncode == 0
+    second = renewed(3)
+    assert key().curve.name == "secp384r1"
+    assert server.ctl("loop", "renew", "web").returncode == 0
+    assert renewed(4) == second
+
+
+def test_the_renewal_lies_in_the_window_of_its_profile(
+        new_server, engine, tmp_path):
+    server = new_server(engine, profiles="""
+profile default {
+  issuer = local
+  open = true
+  lifetime = 100d
+  renewal_at = 40
+  renewal_window = 10
+}
+""", extra=loop("web", ["www.example.org"],
+                f'folder = "{tmp_path}/web"')).start()
+    wait_state(server, {"web": ("valid", 1)})
+    (begin, end, at), = rows(server, "not_before, not_after, renew_at")
+    part = (int(at) - int(begin)) / (int(end) - int(begin))
+    assert 0.40 <= part <= 0.55
+
+
 def test_loops_are_listed_and_shown(new_server, tmp_path):
     server = new_server(extra=loop(
         "web", ["www.example.org"], f'folder = "{tmp_path}/web"') + loop(

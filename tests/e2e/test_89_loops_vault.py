@@ -108,6 +108,77 @@ def test_a_loop_that_changes_under_way_leaves_nothing_behind(looped, engine):
     assert attempts(w.server, "lost") == 1
 
 
+def lose_one(w, begin=lambda w: None):
+    """Vault has signed, and nobody knows: an uncertain attempt."""
+    w.next({"lose": True})
+    w.always(certs={"status": 503})
+    w.server.start()
+    begin(w)
+    wait_for(lambda: attempts(w.server, "failed") == 1, 40, "no answer")
+    w.always(certs=None)
+    lost, = signed(w)
+    return lost
+
+
+def test_what_cannot_begin_forgets_nothing(world, engine, tmp_path):
+    """Its profile is gone from the configuration for a while."""
+    w = world(engine, top=TOP + f'loop_folder = "{tmp_path}/pairs"\n',
+              options="timeout = 5s")
+    w.server.extra += "\nprofile v { issuer = vault open = yes }\n"
+    w.server.write_config()
+    lost = lose_one(w, lambda w: w.server.ctl(
+        "loop", "add", "web", "www.example.org", "--profile", "v"))
+    text = w.server.file.read_text()
+    w.server.write_config(text.replace("profile v {", "profile u {"))
+    assert w.server.ctl("reload").returncode == 0
+    wait_for(lambda: w.rows("SELECT last_error FROM loops") == [
+        ("there is no profile v here",)], 30, "it to fail")
+    w.server.write_config(text)
+    assert w.server.ctl("reload").returncode == 0
+    wait_for(lambda: attempts(w.server, "obtained") == 1, 40, "it")
+    assert w.rows("SELECT serial, status FROM certificates") == [
+        (lost, "valid")]
+    assert strays(w) == []
+
+
+def strays(w):
+    return [(loop, names, int(tries)) for loop, names, tries in w.rows(
+        "SELECT loop, names, tries FROM loop_strays")]
+
+
+def look_for_strays(w):
+    w.server.store.execute("UPDATE loop_strays SET next = 0")
+
+
+@pytest.mark.parametrize("how", ["changed", "removed"])
+def test_what_was_made_for_a_loop_that_is_another_one_now(
+        looped, engine, how):
+    w = looped(engine)
+    lost = lose_one(w)
+    text = w.server.file.read_text()
+    assert "\nloop web {" in text
+    w.server.write_config(
+        text.replace("www.example", "web.example") if how == "changed" else
+        text[:text.index("\nloop web {")])
+    assert w.server.ctl("reload").returncode == 0
+    wait_for(lambda: strays(w) == [("web", "www.example.org", 0)], 20,
+             "the stray")
+    if how == "changed":
+        wait_for(lambda: attempts(w.server, "obtained") == 1, 40, "the other")
+    assert lost not in certificates(w)
+    # no answer is none; it is looked for again
+    w.always(certs={"status": 503})
+    look_for_strays(w)
+    wait_for(lambda: strays(w) == [("web", "www.example.org", 1)], 30,
+             "a look")
+    w.always(certs=None)
+    wait_for(lambda: w.server.store.execute(
+        "UPDATE loop_strays SET next = 0") or strays(w) == [], 40,
+        "it to be found", 1)
+    assert certificates(w)[lost] == "revoked"
+    wait_for(lambda: w.revoked() == {lost}, 30, "Vault to hear of it")
+
+
 @pytest.mark.parametrize("blind", [True, False])
 def test_the_late_result_of_a_stopped_replica(
         build, new_store, tmp_path, blind):

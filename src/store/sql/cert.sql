@@ -183,9 +183,20 @@ RETURNING id;
 -- it would renew before, or tries to already.
 -- name: cert_mark_loop
 -- args: loop text, certificate text, wait int
-UPDATE loops SET stale = 1, next_attempt = CASE
+UPDATE loops SET stale = 1,
+    recall = CASE WHEN stale = 0 AND failures = 0 AND (lease_until IS NULL
+        OR lease_until <= now_us()) THEN next_attempt ELSE recall END,
+    next_attempt = CASE
         WHEN next_attempt <= now_us() + $3 AND (state = 'failing'
             OR renew_at IS NULL OR renew_at <= now_us() + $3)
         THEN next_attempt ELSE now_us() + $3 END,
     updated = now_us()
 WHERE name = $1 AND certificate = $2 AND state <> 'stopped';
+
+-- It is not in a hurry any more, unless it has begun or somebody else wants
+-- another certificate too.
+-- name: cert_unmark_loop
+-- args: loop text, certificate text
+UPDATE loops SET stale = 0, next_attempt = recall, recall = NULL,
+    updated = now_us()
+WHERE name = $1 AND certificate = $2 AND recall IS NOT NULL;

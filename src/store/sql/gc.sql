@@ -35,6 +35,17 @@ DELETE FROM orders WHERE id IN (SELECT id FROM orders
     ORDER BY updated LIMIT $1)
 RETURNING id;
 
+-- Stopped, so no node wants it (and who begins to, takes the row first); the
+-- pair in it has ended.
+-- name: gc_old_loops  args: count int, age int  cols: name
+DELETE FROM loops WHERE name IN (SELECT name FROM loops
+    WHERE state = 'stopped' AND updated <= now_us() - $2
+    AND (not_after IS NULL OR not_after <= now_us() - $2)
+    ORDER BY updated LIMIT $1)
+    AND state = 'stopped' AND updated <= now_us() - $2
+    AND NOT EXISTS (SELECT 1 FROM loop_nodes n WHERE n.loop = loops.name)
+RETURNING name;
+
 -- name: gc_certified_orders  args: count int, age int  cols: id
 DELETE FROM orders WHERE status = 'valid' AND id IN (SELECT c.order_id
     FROM certificates c WHERE c.not_after <= now_us() - $2

@@ -4,7 +4,8 @@
 -- it. Database time decides what is due and whose lease has run out.
 
 -- What a node wants. What is there already stays as it is, back-off included;
--- a changed definition is due at once. `round` marks the rows that changed.
+-- a changed definition is due at once. What was claimed stays too: the next
+-- claim lets go of it (loop_stray). `round` marks the rows that changed.
 -- name: loop_put  args: name text, source text, names text, profile text, issuer text, key_type text, keep_key int, round text  cols: name
 INSERT INTO loops (name, source, names, profile, issuer, key_type, keep_key,
     round, state, attempt, next_attempt, failures, version, stale, created,
@@ -16,9 +17,7 @@ ON CONFLICT (name) DO UPDATE SET source = excluded.source,
     issuer = excluded.issuer, key_type = excluded.key_type,
     keep_key = excluded.keep_key, round = excluded.round,
     attempt = loops.attempt + 1, lease_until = NULL, holder = NULL,
-    pending_key = NULL, pending_serial = NULL, pending_not_before = NULL,
-    pending_not_after = NULL,
-    state = CASE WHEN loops.failures > 0 THEN 'failing'
+    recall = NULL, state = CASE WHEN loops.failures > 0 THEN 'failing'
         WHEN loops.version > 0 THEN 'valid' ELSE 'new' END,
     stale = CASE WHEN (loops.names, loops.profile, loops.issuer,
         loops.key_type) = (excluded.names, excluded.profile, excluded.issuer,
@@ -90,6 +89,24 @@ WHERE name = $1 AND state <> 'stopped'
     AND NOT EXISTS (SELECT 1 FROM loop_nodes WHERE loop = $1)
 RETURNING name
 
+-- What it claimed is nobody's any more, as in loop_stray.
+-- name: loop_stray_stopped  args: id text, name text
+INSERT INTO loop_strays (id, loop, profile, issuer, names, key, key_column,
+    since, next)
+SELECT $1, name, pending_profile, pending_issuer, pending_names,
+    COALESCE(pending_key, key),
+    CASE WHEN pending_key IS NULL THEN 'key' ELSE 'pending_key' END,
+    pending_not_before, now_us() + 600000000
+FROM loops
+WHERE name = $2 AND state = 'stopped' AND pending_not_before IS NOT NULL
+    AND pending_serial IS NULL AND pending_names IS NOT NULL
+    AND COALESCE(pending_key, key) IS NOT NULL
+
+-- name: loop_let_go_stopped  args: name text
+UPDATE loops SET pending_key = NULL, pending_serial = NULL,
+    pending_not_before = NULL, pending_not_after = NULL
+WHERE name = $1 AND state = 'stopped' AND pending_not_before IS NOT NULL
+
 -- name: loops_of_node  args: node text, source text, after text, count int  cols: name, names
 SELECT l.name, l.names FROM loop_nodes n JOIN loops l ON l.name = n.loop
 WHERE n.node = $1 AND l.source = $2 AND l.name > $3
@@ -103,7 +120,8 @@ ORDER BY l.name LIMIT $4
 SELECT l.name, l.attempt, l.names, l.profile, l.issuer, l.key_type, l.keep_key,
     l.failures, l.version,
     CASE WHEN c.status = 'revoked' THEN 1 ELSE l.stale END AS stale,
-    l.renew_at, CASE WHEN l.key IS NULL THEN 0 ELSE 1 END AS has_key,
+    l.renew_at, CASE WHEN l.key IS NOT NULL AND l.made_type = l.key_type
+        THEN 1 ELSE 0 END AS has_key,
     now_us() AS now
 FROM loops l CROSS JOIN loop_nodes n
     LEFT JOIN certificates c ON c.id = l.certificate
@@ -119,24 +137,64 @@ WHERE name = $1 AND attempt = $2 AND next_attempt <= now_us()
     AND (lease_until IS NULL OR lease_until <= now_us())
 
 -- Key, serial and validity of an attempt that a dead process left are used
--- again, so that no second certificate is made for the same period.
--- name: loop_claim  args: name text, attempt int, lease int, holder text, key blob, serial text, not_before time, not_after time, oldest time  cols: attempt, key, pending_key, pending_serial, pending_not_before, pending_not_after, now
+-- again, so that no second certificate is made for the same period. What is
+-- too old (`oldest`), or was for something else, or is not with the kind of key
+-- that this attempt is with (`fresh`: a new one), is let go of first: what a
+-- remote issuer may have made of it is to be found and revoked. Whoever has
+-- changed the row in between has raised `attempt`, or the next one is not due:
+-- then the claim, in the same batch, finds no row.
+-- name: loop_stray  args: id text, name text, attempt int, oldest time, fresh int
+INSERT INTO loop_strays (id, loop, profile, issuer, names, key, key_column,
+    since, next)
+SELECT $1, name, pending_profile, pending_issuer, pending_names,
+    COALESCE(pending_key, key),
+    CASE WHEN pending_key IS NULL THEN 'key' ELSE 'pending_key' END,
+    pending_not_before, now_us() + 600000000
+FROM loops
+WHERE name = $2 AND attempt = $3 AND pending_not_before IS NOT NULL
+    AND pending_serial IS NULL AND pending_names IS NOT NULL
+    AND COALESCE(pending_key, key) IS NOT NULL
+    AND NOT (pending_not_before >= $4 AND pending_names = names
+        AND pending_profile = profile AND pending_issuer = issuer
+        AND pending_type = key_type AND (pending_key IS NOT NULL) = ($5 = 1))
+
+-- name: loop_let_go  args: name text, attempt int, oldest time, fresh int
+UPDATE loops SET pending_key = NULL, pending_serial = NULL,
+    pending_not_before = NULL, pending_not_after = NULL
+WHERE name = $1 AND attempt = $2 AND pending_not_before IS NOT NULL
+    AND CASE WHEN pending_not_before >= $3 AND pending_names = names
+        AND pending_profile = profile AND pending_issuer = issuer
+        AND pending_type = key_type AND (pending_key IS NOT NULL) = ($4 = 1)
+        THEN 0 ELSE 1 END = 1
+
+-- name: loop_claim  args: name text, attempt int, lease int, holder text, key blob, serial text, not_before time, not_after time  cols: attempt, now, key, pending_key, pending_serial, pending_not_before, pending_not_after
 UPDATE loops SET attempt = attempt + 1, lease_until = now_us() + $3,
-    holder = $4,
-    pending_key = CASE WHEN pending_not_before >= $9 THEN pending_key
-        ELSE $5 END,
-    pending_serial = CASE WHEN pending_not_before >= $9 THEN pending_serial
-        ELSE $6 END,
-    pending_not_before = CASE WHEN pending_not_before >= $9
-        THEN pending_not_before ELSE $7 END,
-    pending_not_after = CASE WHEN pending_not_before >= $9
-        THEN pending_not_after ELSE $8 END,
-    updated = now_us()
+    holder = $4, recall = NULL,
+    pending_key = CASE WHEN pending_not_before IS NULL THEN $5
+        ELSE pending_key END,
+    pending_serial = CASE WHEN pending_not_before IS NULL THEN $6
+        ELSE pending_serial END,
+    pending_not_before = COALESCE(pending_not_before, $7),
+    pending_not_after = CASE WHEN pending_not_before IS NULL THEN $8
+        ELSE pending_not_after END,
+    pending_names = names, pending_profile = profile, pending_issuer = issuer,
+    pending_type = key_type, updated = now_us()
 WHERE name = $1 AND attempt = $2 AND state <> 'stopped' AND paused = 0
     AND next_attempt <= now_us()
     AND (lease_until IS NULL OR lease_until <= now_us())
-RETURNING attempt, key, pending_key, pending_serial, pending_not_before,
-    pending_not_after, now_us() AS now
+RETURNING attempt, now_us() AS now,
+    CASE WHEN made_type = key_type THEN key END AS key, pending_key,
+    pending_serial, pending_not_before, pending_not_after
+
+-- The same for an attempt that cannot begin here: what was claimed before
+-- stays for one that can. The first columns are those of loop_claim.
+-- name: loop_hold  args: name text, attempt int, lease int, holder text  cols: attempt, now
+UPDATE loops SET attempt = attempt + 1, lease_until = now_us() + $3,
+    holder = $4, recall = NULL, updated = now_us()
+WHERE name = $1 AND attempt = $2 AND state <> 'stopped' AND paused = 0
+    AND next_attempt <= now_us()
+    AND (lease_until IS NULL OR lease_until <= now_us())
+RETURNING attempt, now_us() AS now
 
 -- name: loop_extend  args: name text, attempt int, lease int  cols: attempt
 UPDATE loops SET lease_until = now_us() + $3
@@ -147,7 +205,8 @@ RETURNING attempt
 UPDATE loops SET state = 'valid', lease_until = NULL, holder = NULL,
     failures = 0, last_success = now_us(), last_error = NULL,
     last_error_at = NULL, certificate = $3, serial = $4, not_before = $5,
-    not_after = $6, key = $7, renew_at = $8, next_attempt = $9,
+    not_after = $6, key = $7, made_type = key_type, renew_at = $8,
+    next_attempt = $9,
     version = version + 1, stale = 0, warned = 99, pending_key = NULL,
     pending_serial = NULL, pending_not_before = NULL,
     pending_not_after = NULL, updated = now_us()
@@ -181,6 +240,22 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'revoked', now_us(), 4,
     now_us(), now_us())
 ON CONFLICT (serial, issuer) DO NOTHING
 RETURNING id
+
+-- ---- strays
+
+-- The next one of an issuer, and whether it is time.
+-- name: strays_next  args: issuer text  cols: id, loop, profile, names, key, key_column, since, tries, due
+SELECT id, loop, profile, names, key, key_column, since, tries,
+    CASE WHEN next <= now_us() THEN 1 ELSE 0 END AS due
+FROM loop_strays WHERE issuer = $1 ORDER BY next LIMIT 1
+
+-- name: stray_take  args: id text, tries int, wait int  cols: now
+UPDATE loop_strays SET tries = tries + 1, next = now_us() + $3
+WHERE id = $1 AND tries = $2 AND next <= now_us()
+RETURNING now_us() AS now
+
+-- name: stray_end  args: id text, tries int  cols: id
+DELETE FROM loop_strays WHERE id = $1 AND tries = $2 RETURNING id
 
 -- ---- delivery
 
@@ -255,8 +330,8 @@ SELECT node, target, seen, delivered, delivered_at, failures, next_delivery,
 FROM loop_nodes WHERE loop = $1 ORDER BY node
 
 -- name: loop_renew  args: name text, round text  cols: name
-UPDATE loops SET stale = 1, next_attempt = now_us(), round = $2,
-    updated = now_us()
+UPDATE loops SET stale = 1, next_attempt = now_us(), recall = NULL,
+    round = $2, updated = now_us()
 WHERE name = $1 AND state <> 'stopped'
 RETURNING name
 

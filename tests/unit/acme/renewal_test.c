@@ -4,23 +4,23 @@
 
 #include <stdio.h>
 
-#include "acme/acme_int.h"
 #include "base/when.h"
+#include "issuer/policy.h"
 
 #define BEGIN (INT64_C(1800000000) * WHEN_SECOND)
 #define LIFE (90 * WHEN_DAY)
 
-static struct renewal_window
+static struct policy_window
 window(int64_t life, int64_t at, int64_t length, const char *serial)
 {
-	return renewal_window(BEGIN, BEGIN + life, at, length,
+	return policy_renewal_window(BEGIN, BEGIN + life, at, length,
 	    str_from(serial));
 }
 
 static void
 the_window_lies_where_the_profile_says(void **state)
 {
-	struct renewal_window w;
+	struct policy_window w;
 	char serial[8];
 
 	(void)state;
@@ -36,8 +36,8 @@ the_window_lies_where_the_profile_says(void **state)
 static void
 a_certificate_has_the_same_window_for_ever(void **state)
 {
-	struct renewal_window one = window(LIFE, 66, 8, "0123");
-	struct renewal_window two = window(LIFE, 66, 8, "0123");
+	struct policy_window one = window(LIFE, 66, 8, "0123");
+	struct policy_window two = window(LIFE, 66, 8, "0123");
 
 	(void)state;
 	assert_int_equal(one.start, two.start);
@@ -54,7 +54,7 @@ windows_are_spread(void **state)
 
 	(void)state;
 	for (int i = 0; i < 1000; i++) {
-		struct renewal_window w;
+		struct policy_window w;
 
 		snprintf(serial, sizeof(serial), "%06x", i);
 		w = window(LIFE, 60, 10, serial);
@@ -74,7 +74,7 @@ a_window_never_lies_beyond_the_end(void **state)
 	(void)state;
 	for (size_t l = 0; l < sizeof(lives) / sizeof(lives[0]); l++)
 		for (int i = 0; i < 200; i++) {
-			struct renewal_window w;
+			struct policy_window w;
 
 			snprintf(serial, sizeof(serial), "%06x", i);
 			w = window(lives[l], 70, 20, serial);

@@ -148,6 +148,16 @@ a_certificate_that_is_due_at_once_does_not_make_a_hot_loop(void **state)
 	drive(table, sizeof(table) / sizeof(table[0]));
 }
 
+static void
+renews_at_some_moment_of_a_window(void **state)
+{
+	(void)state;
+	assert_int_equal(schedule_within(1000, 2000, NONE), 1000);
+	assert_int_equal(schedule_within(1000, 2000, MOST), 1999);
+	assert_int_equal(schedule_within(1000, 2000, MOST / 2), 1499);
+	assert_int_equal(schedule_within(1000, 900, MOST), 1000);
+}
+
 int
 main(void)
 {
@@ -159,6 +169,7 @@ main(void)
 		cmocka_unit_test(the_count_of_failures_saturates),
 		cmocka_unit_test(jitter_takes_a_tenth_at_most_and_never_adds),
 		cmocka_unit_test(renews_as_a_third_of_the_life_is_left),
+		cmocka_unit_test(renews_at_some_moment_of_a_window),
 		cmocka_unit_test(
 		    a_certificate_that_is_due_at_once_does_not_make_a_hot_loop),
 	};

@@ -298,16 +298,22 @@ CREATE TABLE loops (
 	next_attempt BIGINT NOT NULL,        -- or look
 	failures BIGINT NOT NULL DEFAULT 0 CHECK (failures >= 0), -- in a row
 	stale BIGINT NOT NULL DEFAULT 0 CHECK (stale IN (0, 1)), -- renew anyway
+	recall BIGINT,                       -- next_attempt without a mark
 	paused BIGINT NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),
 	warned BIGINT NOT NULL DEFAULT 99,   -- days left, when last warned
 	last_success BIGINT,
 	last_error TEXT,
 	last_error_at BIGINT,
-	-- the claim: written before anything is signed
-	pending_key BLOB,                    -- sealed
+	-- the claim: written before anything is signed. It stays if a remote
+	-- issuer (then there is no serial) may have signed, and says for what.
+	pending_key BLOB,                    -- sealed; NULL: it is `key`
 	pending_serial TEXT COLLATE "C",
-	pending_not_before BIGINT,
+	pending_not_before BIGINT,           -- NULL: there is none
 	pending_not_after BIGINT,
+	pending_names TEXT,
+	pending_profile TEXT COLLATE "C",
+	pending_issuer TEXT COLLATE "C",
+	pending_type TEXT,
 	-- the pair in use
 	certificate TEXT COLLATE "C",        -- certificates.id
 	serial TEXT COLLATE "C",
@@ -315,6 +321,7 @@ CREATE TABLE loops (
 	not_after BIGINT,
 	renew_at BIGINT,
 	key BLOB,                            -- sealed
+	made_type TEXT,                      -- key_type when it was made
 	version BIGINT NOT NULL DEFAULT 0,   -- counts the pairs
 	created BIGINT NOT NULL,
 	updated BIGINT NOT NULL,
@@ -324,6 +331,25 @@ CREATE INDEX loops_next ON loops (issuer, next_attempt)
 	WHERE state <> 'stopped' AND paused = 0;
 -- whose renewal should have come: few
 CREATE INDEX loops_overdue ON loops (renew_at) WHERE state <> 'stopped';
+-- to be swept one day
+CREATE INDEX loops_stopped ON loops (updated) WHERE state = 'stopped';
+
+-- Certificates that a remote issuer may have made for a loop that has become
+-- another one since, or stopped: to be looked for there, and revoked. Written:
+-- when the loop lets go of what it claimed, and with each look.
+CREATE TABLE loop_strays (
+	id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	loop TEXT COLLATE "C" NOT NULL,
+	profile TEXT COLLATE "C" NOT NULL,
+	issuer TEXT COLLATE "C" NOT NULL,
+	names TEXT NOT NULL,
+	key BLOB NOT NULL,                   -- sealed, as this column of the
+	key_column TEXT NOT NULL,            -- loop's row
+	since BIGINT NOT NULL,               -- it is no older
+	next BIGINT NOT NULL,                -- look, after it a try later
+	tries BIGINT NOT NULL DEFAULT 0 CHECK (tries >= 0) -- the fence
+);
+CREATE INDEX loop_strays_next ON loop_strays (issuer, next);
 
 -- Cert loops that operators ask for. Written by them. Each change counts
 -- meta's asked_loops up, in its batch: so nodes see that there is another set.
