@@ -57,10 +57,13 @@ void
 asked_look(struct certloops *cl, int64_t changes)
 {
 	struct asked *k = &cl->asked;
+	bool is_news = !k->known || k->changes != changes;
 
-	if (k->is_loading || (k->known && k->changes == changes))
+	k->is_resting = is_news && loop_mono(cl->loop) < k->rest_until;
+	if (k->is_loading || !is_news || k->is_resting)
 		return;
 	k->is_loading = true;
+	k->began = loop_mono(cl->loop);
 	k->loading_changes = changes;
 	task_init(&k->loading);
 	k->fresh = arena_create();
@@ -120,11 +123,25 @@ take_row(struct certloops *cl, const struct store_result *r, size_t i)
 	k->nfound++;
 }
 
+/* Somebody who adds many, one by one, does not keep us reading all of them. */
+static void
+rest(struct certloops *cl)
+{
+	struct asked *k = &cl->asked;
+	int64_t now = loop_mono(cl->loop);
+	int64_t wait = 4 * (now - k->began);
+
+	if (wait < ASKED_REST_MAX / 5)
+		return; /* they are few */
+	k->rest_until = now + (wait < ASKED_REST_MAX ? wait : ASKED_REST_MAX);
+}
+
 static void
 keep_found(struct certloops *cl)
 {
 	struct asked *k = &cl->asked;
 
+	rest(cl);
 	arena_destroy(k->arena);
 	k->arena = k->fresh;
 	k->fresh = NULL;

@@ -289,7 +289,7 @@ on_failed(void *arg, const struct store_result *r)
 static int64_t
 find_renewal(const struct attempt *t, uint32_t jitter)
 {
-	const struct made *m = &t->made;
+	const struct issuer_made *m = &t->made;
 	const struct conf_profile *p = conf_find_profile(t->cl->conf,
 	    t->profile);
 	struct policy_window w;

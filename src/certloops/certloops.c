@@ -31,6 +31,7 @@ _Static_assert(sizeof(states) / sizeof(states[0]) == LOOP_STATES,
 static void on_poll(void *);
 static enum step on_due(void *, const struct store_result *);
 static void on_again(void *);
+static void make_some(void *);
 static void collect(void *);
 static void zero_states(void);
 static void start_count(struct certloops *);
@@ -69,6 +70,8 @@ certloops_new(const struct certloops_options *o)
 	    &(struct keymaker_options){ .loop = o->loop });
 	timer_init(&cl->poll, o->loop, on_poll, cl);
 	timer_init(&cl->again, o->loop, on_again, cl);
+	deferred_init(&cl->make, make_some, cl);
+	reconcile_init(cl);
 	metrics_on_collect(collect, cl);
 	zero_states(); /* the series are there before the first count */
 	return cl;
@@ -94,13 +97,38 @@ certloops_configure(struct certloops *cl, const struct conf *conf)
 	certloops_want(cl);
 }
 
+static void
+stop_making(struct certloops *cl)
+{
+	loop_undefer(cl->loop, &cl->make);
+	wanted_free(&cl->making.set);
+}
+
+/* As much of the set as this turn has time for; at least a slice. */
+static void
+make_some(void *arg)
+{
+	struct certloops *cl = arg;
+	struct wanted_set fresh;
+
+	while (!wanted_go_on(&cl->making, LOOP_SLICE))
+		if (loop_is_late(cl->loop)) {
+			loop_defer(cl->loop, &cl->make);
+			return;
+		}
+	fresh = cl->making.set;
+	cl->making.set = (struct wanted_set){ 0 };
+	start_count(cl);
+	cl->counting = false; /* a page under way is of the set before */
+	reconcile_replace(cl, fresh);
+}
+
 void
 certloops_want(struct certloops *cl)
 {
-	start_count(cl);
-	cl->counting = false; /* a page under way is of the set before */
-	reconcile_replace(cl,
-	    wanted_make(cl->conf, &cl->served.hosts, &cl->asked));
+	stop_making(cl);
+	wanted_begin(&cl->making, cl->conf, &cl->served.hosts, &cl->asked);
+	make_some(cl);
 }
 
 unsigned
@@ -114,6 +142,7 @@ certloops_stop(struct certloops *cl)
 {
 	cl->stopped = true;
 	timer_stop(&cl->poll);
+	stop_making(cl);
 	reconcile_stop(cl);
 }
 
@@ -239,6 +268,8 @@ end_poll(struct certloops *cl)
 		cl->reconciled && !cl->wake && !cl->has_strays))
 		return; /* until something is wanted */
 	wait -= (int64_t)((uint64_t)(wait / 5) * certloops_draw(cl) >> 32);
+	if (cl->asked.is_resting && wait > ASKED_REST_MAX)
+		wait = ASKED_REST_MAX;
 	timer_start(&cl->poll, cl->wake ? 0 : wait);
 }
 

@@ -7,6 +7,7 @@
 
 #include "audit/audit.h"
 #include "base/id.h"
+#include "base/when.h"
 #include "certloops/certloops.h"
 #include "certloops/schedule.h"
 #include "certloops/serve.h"
@@ -16,11 +17,15 @@ enum {
 	LOOP_ATTEMPTS_MAX = 8,   /* of each issuer, in this process */
 	LOOP_DELIVERIES_MAX = 4, /* the same */
 	LOOP_CHUNK = 50,         /* loops in one batch of a reconcile */
+	LOOP_SLICE = 64,         /* loops between two looks at the clock */
 	LOOP_STATES = 4,         /* that are counted */
 	LOOP_NAME_MAX = 270,     /* "serve:" and a DNS name */
 };
 
 #define LOOP_ATTEMPT_LIMIT (300 * WHEN_SECOND)
+
+/* Between two readings of what operators ask for, while they change it. */
+#define ASKED_REST_MAX WHEN_SECOND
 
 /* A loop that this node wants. Lives as long as its set. */
 struct wanted {
@@ -45,7 +50,23 @@ struct wanted_set {
 	struct wanted *v; /* sorted by name */
 	size_t n;
 	struct str *issuers; /* of all of them */
-	size_t nissuers;
+	size_t nissuers, most_issuers;
+};
+
+enum { WANTED_SOURCES = 3 };
+
+/* A set on its way, made of its sources some at a time. */
+struct wanted_making {
+	struct wanted_set set;
+	size_t left; /* places that are still to be filled: the first ones */
+	const struct conf *conf;
+	const struct conf_loop **loops; /* sorted; those to come */
+	size_t nloops;
+	const struct asked_loop *asked; /* the last by name first */
+	const struct serve_hosts *hosts;
+	size_t nhosts;
+	struct wanted next[WANTED_SOURCES];
+	bool has[WANTED_SOURCES];
 };
 
 struct attempt;
@@ -77,15 +98,17 @@ struct asked_loop {
 };
 
 struct asked {
-	bool known;          /* the store has told */
-	int64_t changes;     /* the count of changes when it did */
-	struct arena *arena; /* of the set */
-	struct asked_loop *first;
+	bool known;               /* the store has told */
+	int64_t changes;          /* the count of changes when it did */
+	struct arena *arena;      /* of the set */
+	struct asked_loop *first; /* the last by name */
 	size_t n;
 	bool is_loading;
 	struct task loading;
 	int64_t loading_changes;
-	struct arena *fresh; /* of what is being read */
+	int64_t began, rest_until; /* loop_mono: of what was read last */
+	bool is_resting;           /* there is news, to be read after that */
+	struct arena *fresh;       /* of what is being read */
 	struct asked_loop *found;
 	size_t nfound;
 	struct str after;
@@ -112,6 +135,8 @@ struct certloops {
 	struct arena *arena;     /* as long as the object */
 	const struct conf *conf; /* NULL: not configured yet */
 	struct wanted_set wanted;
+	struct wanted_making making; /* arena NULL: none is on its way */
+	struct deferred make;
 	bool stopped;
 	struct str holder; /* an id of this process */
 	/* reconcile.c */
@@ -119,6 +144,7 @@ struct certloops {
 	bool reconciling, reconciled;
 	bool looked_after; /* once: all deliveries of before */
 	bool settled;      /* the store knows the set, under `round` */
+	bool whole; /* all sources had told what they want, at its start */
 	enum {
 		RECONCILE_ALL,
 		RECONCILE_CHANGES, /* from `before` */
@@ -127,7 +153,9 @@ struct certloops {
 	struct wanted_set before; /* what the store knows, if there is one */
 	char round[ID_LEN];       /* on our rows */
 	struct str change;        /* on what the round under way changes */
+	struct deferred go_on;    /* with what a turn had no time for */
 	size_t at, at_before;     /* loops put so far in it, and dropped */
+	size_t at_old, at_new;    /* where their like would be */
 	uint64_t counted_rows;    /* that should be found */
 	struct timer again;
 	/* poll */
@@ -166,8 +194,11 @@ uint32_t certloops_draw(const struct certloops *);
 void certloops_want(struct certloops *);
 
 /* wanted.c */
-struct wanted_set wanted_make(const struct conf *, const struct serve_hosts *,
-    const struct asked *);
+/* The sources stay as they are until it is made, or its arena is destroyed. */
+void wanted_begin(struct wanted_making *, const struct conf *,
+    const struct serve_hosts *, const struct asked *);
+/* True when the set is whole; else call it again. */
+bool wanted_go_on(struct wanted_making *, size_t count);
 void wanted_free(struct wanted_set *);
 const struct wanted *wanted_find(const struct wanted_set *, struct str name);
 /* The names of a loop from their text; false if that is not ours. */
@@ -176,6 +207,7 @@ bool wanted_read_names(struct arena *, struct str text, struct pki_names *);
 bool wanted_key_kind(struct str name, enum pki_key_kind *);
 
 /* reconcile.c: make the store know what this node wants */
+void reconcile_init(struct certloops *);
 void reconcile_start(struct certloops *);
 /* From now on this set is wanted, which becomes ours. */
 void reconcile_replace(struct certloops *, struct wanted_set);

@@ -30,6 +30,9 @@ enum {
 	LOOK_USEC = 50 * 1000, /* between two that come after those */
 };
 
+/* No name comes after it. */
+#define NAME_LAST "\xf4\x8f\xbf\xbf"
+
 static void put_some(struct certloops *);
 static enum step on_put(void *, const struct store_result *);
 static void count_some(struct certloops *);
@@ -57,8 +60,7 @@ end_round(struct certloops *cl, const struct store_result *failed)
 {
 	cl->reconciling = false;
 	wanted_free(&cl->before);
-	cl->settled = failed == NULL && !serve_is_silent(cl) &&
-	    !asked_is_silent(cl);
+	cl->settled = failed == NULL && cl->whole;
 	if (failed != NULL)
 		log_warn("while reconciling cert loops",
 		    LOG_TEXT("cause", store_cause(failed)));
@@ -74,6 +76,24 @@ end_round(struct certloops *cl, const struct store_result *failed)
 	return STEP_DONE;
 }
 
+/* The part of the round that a turn had no time for. */
+static void
+go_on(void *arg)
+{
+	struct certloops *cl = arg;
+
+	if (cl->at < cl->wanted.n)
+		put_some(cl);
+	else
+		drop_changed(cl);
+}
+
+void
+reconcile_init(struct certloops *cl)
+{
+	deferred_init(&cl->go_on, go_on, cl);
+}
+
 void
 reconcile_start(struct certloops *cl)
 {
@@ -82,14 +102,16 @@ reconcile_start(struct certloops *cl)
 	if (cl->reconciling)
 		task_end(&cl->reconcile); /* a newer set is to be put */
 	timer_stop(&cl->again);
+	loop_undefer(cl->loop, &cl->go_on);
 	task_init(&cl->reconcile);
 	cl->reconciling = true;
 	cl->change = id_new(cl->reconcile.arena);
-	cl->at = cl->at_before = 0;
+	cl->at = cl->at_before = cl->at_old = cl->at_new = 0;
 	cl->way = !cl->settled       ? RECONCILE_ALL :
 	    cl->before.arena != NULL ? RECONCILE_CHANGES :
 				       RECONCILE_COUNT;
 	cl->settled = false;
+	cl->whole = !serve_is_silent(cl) && !asked_is_silent(cl);
 	if (cl->way == RECONCILE_ALL)
 		memcpy(cl->round, cl->change.p, sizeof(cl->round));
 	if (cl->way == RECONCILE_COUNT)
@@ -115,6 +137,7 @@ void
 reconcile_stop(struct certloops *cl)
 {
 	timer_stop(&cl->again);
+	loop_undefer(cl->loop, &cl->go_on);
 	if (cl->reconciling)
 		task_end(&cl->reconcile);
 	cl->reconciling = cl->settled = false;
@@ -171,11 +194,25 @@ put_loop(struct certloops *cl, struct batch *b, size_t i)
 	store_int(b, look_after(cl, i));
 }
 
+/*
+ * The one of this name in a sorted set, for who asks for name after name: *at
+ * moves on to where it is, or would be.
+ */
+static const struct wanted *
+find_next(const struct wanted_set *s, size_t *at, struct str name)
+{
+	int order = 1;
+
+	while (*at < s->n && (order = str_cmp(s->v[*at].name, name)) < 0)
+		(*at)++;
+	return *at < s->n && order == 0 ? &s->v[*at] : NULL;
+}
+
 /* Is all of it in the store already? */
 static bool
-is_put(const struct certloops *cl, const struct wanted *w)
+is_put(struct certloops *cl, const struct wanted *w)
 {
-	const struct wanted *b = wanted_find(&cl->before, w->name);
+	const struct wanted *b = find_next(&cl->before, &cl->at_old, w->name);
 
 	return b != NULL && strcmp(b->source, w->source) == 0 &&
 	    str_eq(b->names, w->names) && str_eq(b->profile, w->profile) &&
@@ -183,16 +220,25 @@ is_put(const struct certloops *cl, const struct wanted *w)
 	    b->keep_key == w->keep_key && str_eq(b->target, w->target);
 }
 
+/* Has this turn had enough of comparing? */
+static bool
+is_enough(struct certloops *cl, size_t at)
+{
+	return at % LOOP_SLICE == LOOP_SLICE - 1 && loop_is_late(cl->loop);
+}
+
 static void
 put_some(struct certloops *cl)
 {
 	struct batch *b = NULL;
+	bool late = false;
 
 	/* sorted by name, so that two nodes take the rows in one order */
-	for (unsigned n = 0; cl->at < cl->wanted.n && n < LOOP_CHUNK;
+	for (unsigned n = 0; cl->at < cl->wanted.n && n < LOOP_CHUNK && !late;
 	     cl->at++) {
 		const struct wanted *w = &cl->wanted.v[cl->at];
 
+		late = is_enough(cl, cl->at);
 		if (cl->way == RECONCILE_CHANGES && is_put(cl, w))
 			continue;
 		if (b == NULL)
@@ -202,6 +248,8 @@ put_some(struct certloops *cl)
 	}
 	if (b != NULL)
 		(void)store_send_batch(b, on_put, cl);
+	else if (late)
+		loop_defer(cl->loop, &cl->go_on);
 	else if (cl->way == RECONCILE_CHANGES)
 		drop_changed(cl);
 	else
@@ -293,12 +341,15 @@ static void
 drop_changed(struct certloops *cl)
 {
 	struct batch *b = NULL;
+	bool late = false;
 
-	for (unsigned n = 0; cl->at_before < cl->before.n && n < LOOP_CHUNK;
+	for (unsigned n = 0;
+	     cl->at_before < cl->before.n && n < LOOP_CHUNK && !late;
 	     cl->at_before++) {
 		struct str name = cl->before.v[cl->at_before].name;
 
-		if (wanted_find(&cl->wanted, name) != NULL)
+		late = is_enough(cl, cl->at_before);
+		if (find_next(&cl->wanted, &cl->at_new, name) != NULL)
 			continue;
 		if (b == NULL)
 			b = store_new_batch(cl->store, &cl->reconcile, name);
@@ -307,8 +358,37 @@ drop_changed(struct certloops *cl)
 	}
 	if (b != NULL)
 		(void)store_send_batch(b, on_dropped, cl);
+	else if (late)
+		loop_defer(cl->loop, &cl->go_on);
 	else
 		drop_some(cl);
+}
+
+/*
+ * What the store has of this node, and the round did not put: those between
+ * some loops of the set at a time, as all rows would be looked at. Not while a
+ * source is silent, as its loops were not put.
+ */
+static void
+add_unwanted(struct certloops *cl, struct batch *b)
+{
+	const struct wanted_set *w = &cl->wanted;
+	size_t end = cl->at_before + COUNT_CHUNK;
+
+	store_add(b, SQL_LOOPS_UNWANTED);
+	store_str(b, cl->options.node);
+	store_str(b, round_of(cl));
+	store_str(b,
+	    cl->at_before == 0 ? STR("") : w->v[cl->at_before - 1].name);
+	store_str(b, end < w->n ? w->v[end - 1].name : STR(NAME_LAST));
+	store_int(b, LOOP_CHUNK);
+}
+
+static bool
+looks_for_unwanted(const struct certloops *cl)
+{
+	return cl->way == RECONCILE_ALL && cl->whole &&
+	    cl->at_before <= cl->wanted.n;
 }
 
 static void
@@ -318,15 +398,8 @@ drop_some(struct certloops *cl)
 
 	store_add(b, SQL_LOOPS_FORSAKEN);
 	store_int(b, LOOP_CHUNK);
-	if (cl->way == RECONCILE_ALL) {
-		store_add(b, SQL_LOOPS_UNWANTED);
-		store_str(b, cl->options.node);
-		store_str(b, round_of(cl));
-		/* until they have said what they want */
-		store_str(b, serve_is_silent(cl) ? STR("serve") : STR(""));
-		store_str(b, asked_is_silent(cl) ? STR("ctl") : STR(""));
-		store_int(b, LOOP_CHUNK);
-	}
+	if (looks_for_unwanted(cl))
+		add_unwanted(cl, b);
 	(void)store_send_batch(b, on_unwanted, cl);
 }
 
@@ -335,7 +408,7 @@ static enum step
 on_unwanted(void *arg, const struct store_result *r)
 {
 	struct certloops *cl = arg;
-	unsigned stmts = cl->way == RECONCILE_ALL ? 2 : 1;
+	unsigned stmts = looks_for_unwanted(cl) ? 2 : 1;
 	struct batch *b;
 	size_t n = 0;
 
@@ -351,6 +424,13 @@ on_unwanted(void *arg, const struct store_result *r)
 	if (n > 0)
 		return store_send_batch(b, on_dropped, cl);
 	store_drop_batch(b);
+	if (stmts == 2) {
+		cl->at_before += COUNT_CHUNK;
+		if (looks_for_unwanted(cl)) {
+			drop_some(cl);
+			return STEP_WAITING;
+		}
+	}
 	return end_round(cl, NULL);
 }
 

@@ -121,7 +121,7 @@ on_found(void *arg, const struct issuer_result *r)
 	struct attempt *t = arg;
 
 	if (r->der.n > 0) {
-		attempt_keep_made(t, r);
+		t->made = issuer_keep_made(t->task.arena, r);
 		attempt_store_orphan(t);
 	} else if (r->absent) {
 		stray_end(t);

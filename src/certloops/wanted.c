@@ -187,52 +187,91 @@ compare(const void *a, const void *b)
 	return str_cmp(x->name, y->name);
 }
 
-static bool
-is_sorted(const struct wanted_set *s)
+/* ---- the set, from the last by name to the first */
+
+enum { FROM_CONF, FROM_ASKED, FROM_HOSTS };
+
+static int
+compare_conf(const void *a, const void *b)
 {
-	for (size_t i = 1; i < s->n; i++)
-		if (compare(&s->v[i - 1], &s->v[i]) > 0)
-			return false;
-	return true;
+	const struct conf_loop *const *x = a, *const *y = b;
+
+	return str_cmp((*x)->at.name, (*y)->at.name);
 }
 
 /* There are few of them. */
 static void
-find_issuers(struct wanted_set *s, size_t most)
+note_issuer(struct wanted_set *s, struct str issuer)
 {
-	s->issuers = arena_array(s->arena, struct str, most);
-	for (size_t i = 0; i < s->n; i++) {
-		size_t k = 0;
+	size_t k = 0;
 
-		while (
-		    k < s->nissuers && !str_eq(s->issuers[k], s->v[i].issuer))
-			k++;
-		if (k == s->nissuers && k < most)
-			s->issuers[s->nissuers++] = s->v[i].issuer;
+	while (k < s->nissuers && !str_eq(s->issuers[k], issuer))
+		k++;
+	if (k == s->nissuers && k < s->most_issuers)
+		s->issuers[s->nissuers++] = issuer;
+}
+
+/* The next one of a source; each gives the last by name first. */
+static void
+refill(struct wanted_making *m, unsigned source)
+{
+	struct wanted *w = &m->next[source];
+	struct arena *a = m->set.arena;
+
+	m->has[source] = true;
+	if (source == FROM_CONF && m->nloops > 0) {
+		*w = from_conf(a, m->loops[--m->nloops]);
+	} else if (source == FROM_ASKED && m->asked != NULL) {
+		*w = from_asked(a, m->conf, m->asked);
+		m->asked = m->asked->next;
+	} else if (source == FROM_HOSTS && m->nhosts > 0) {
+		*w = from_host(a, m->conf, m->hosts->v[--m->nhosts]);
+	} else {
+		m->has[source] = false;
 	}
 }
 
-struct wanted_set
-wanted_make(const struct conf *c, const struct serve_hosts *hosts,
-    const struct asked *asked)
+void
+wanted_begin(struct wanted_making *m, const struct conf *c,
+    const struct serve_hosts *hosts, const struct asked *asked)
 {
-	struct wanted_set s = { .arena = arena_create() };
-	size_t k = 0;
+	struct arena *a = arena_create();
 
-	s.v = arena_array(s.arena, struct wanted,
-	    c->nloops + hosts->n + asked->n + 1);
+	*m = (struct wanted_making){ .conf = c,
+		.hosts = hosts,
+		.asked = asked->first,
+		.nloops = c->nloops,
+		.nhosts = hosts->n,
+		.left = c->nloops + hosts->n + asked->n };
+	m->set = (struct wanted_set){ .arena = a,
+		.v = arena_array(a, struct wanted, m->left + 1),
+		.n = m->left,
+		.issuers = arena_array(a, struct str, c->nissuers + 1),
+		.most_issuers = c->nissuers + 1 };
+	m->loops = arena_array(a, const struct conf_loop *, c->nloops + 1);
 	for (size_t i = 0; i < c->nloops; i++)
-		s.v[s.n++] = from_conf(s.arena, &c->loops[i]);
-	/* the newest first in the list, which is the last by name */
-	s.n += asked->n;
-	for (const struct asked_loop *l = asked->first; l != NULL; l = l->next)
-		s.v[s.n - ++k] = from_asked(s.arena, c, l);
-	for (size_t i = 0; i < hosts->n; i++)
-		s.v[s.n++] = from_host(s.arena, c, hosts->v[i]);
-	if (!is_sorted(&s)) /* many are most often */
-		qsort(s.v, s.n, sizeof(*s.v), compare);
-	find_issuers(&s, c->nissuers + 1);
-	return s;
+		m->loops[i] = &c->loops[i];
+	qsort(m->loops, c->nloops, sizeof(*m->loops), compare_conf);
+	for (unsigned i = 0; i < WANTED_SOURCES; i++)
+		refill(m, i);
+}
+
+bool
+wanted_go_on(struct wanted_making *m, size_t count)
+{
+	for (; m->left > 0 && count > 0; count--) {
+		unsigned last = WANTED_SOURCES;
+
+		for (unsigned i = 0; i < WANTED_SOURCES; i++)
+			if (m->has[i] &&
+			    (last == WANTED_SOURCES ||
+				compare(&m->next[i], &m->next[last]) > 0))
+				last = i;
+		m->set.v[--m->left] = m->next[last];
+		note_issuer(&m->set, m->next[last].issuer);
+		refill(m, last);
+	}
+	return m->left == 0;
 }
 
 void

@@ -51,6 +51,8 @@ struct daemon_listener {
 	const struct conf_listener *conf;
 	struct tls_server *tls; /* NULL: plain */
 	bool self;              /* its certificate is made by ourselves */
+	int64_t self_next;      /* loop_wall: made anew, or tried again */
+	unsigned self_failures; /* in a row */
 };
 
 enum { SOCKETS_MAX = 128 };
@@ -103,7 +105,7 @@ struct daemon {
 	struct takeover *takeover;       /* NULL: nobody was before us */
 	struct handover *handover;       /* NULL: nobody comes after us */
 	LIST_HEAD(, selfcert) selfcerts; /* being made */
-	struct timer renew;              /* our own certificate */
+	struct timer renew;              /* our own certificates */
 	struct timer drain_delay;
 	struct timer drain; /* looks whether all is done */
 	int64_t stop_by;    /* by loop_mono */

@@ -218,8 +218,10 @@ daemon_reload_tls(struct daemon *d, const struct conf *c, struct arena *a,
 	for (size_t i = 0; i < d->nlisteners; i++)
 		if (d->listeners[i].self &&
 		    tls_server_expires(d->listeners[i].tls, "self") ==
-			INT64_MAX)
-			timer_start(&d->renew, 0); /* it has none yet */
+			INT64_MAX) {
+			d->listeners[i].self_next = 0; /* it has none yet */
+			timer_start(&d->renew, 0);
+		}
 	return true;
 }
 

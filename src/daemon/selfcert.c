@@ -3,7 +3,13 @@
  * Certificates for the daemon's own listeners, from its own first local issuer,
  * where the configuration names none. The key lives in memory only. As
  * everything that is signed, the certificate is known to the store first: an
- * audit row with serial and names. Made anew when a third of its life is left.
+ * audit row with serial and names. Made anew when a third of its life is left,
+ * earlier by jitter; after a failure with the back-off of cert loops.
+ *
+ * It is no cert loop with a row, as it must be there before anything is
+ * served, belongs to one process, and is made anew by the next one: nothing of
+ * it is worth keeping. Nor is there anybody to ask whether it was revoked, so
+ * it says so (RFC 9608): its key dies with the process.
  */
 #include "daemon/daemon.h"
 
@@ -17,9 +23,10 @@
 #include "base/hex.h"
 #include "base/id.h"
 #include "base/when.h"
+#include "certloops/schedule.h"
 #include "log/log.h"
 
-enum { SELF_DAYS = 30, RETRY_SECONDS = 60 };
+enum { SELF_DAYS = 30 };
 
 /* One certificate on its way; its task's arena holds it. */
 struct selfcert {
@@ -87,24 +94,74 @@ gather_names(struct selfcert *s)
 	pki_names_sort(&s->names);
 }
 
+/* ---- when */
+
+static uint32_t
+draw(void)
+{
+	uint32_t r;
+
+	id_random(&r, sizeof(r));
+	return r;
+}
+
+/* When the first of them is due; the clock may jump meanwhile. */
+static void
+start_timer(struct daemon *d)
+{
+	int64_t wait = WHEN_DAY;
+
+	for (size_t i = 0; i < d->nlisteners; i++) {
+		const struct daemon_listener *l = &d->listeners[i];
+		int64_t left = l->self_next - loop_wall(d->loop);
+
+		if (l->self && left < wait)
+			wait = left > WHEN_SECOND ? left : WHEN_SECOND;
+	}
+	timer_start(&d->renew, wait);
+}
+
+static bool
+is_being_made(const struct daemon *d, const struct daemon_listener *l)
+{
+	const struct selfcert *s;
+
+	LIST_FOREACH(s, &d->selfcerts, entry)
+		if (s->l == l)
+			return true;
+	return false;
+}
+
+/* ---- making one */
+
 /* Is it over for this listener, well or not? */
 static void
 finish(struct selfcert *s, const char *problem)
 {
 	struct daemon *d = s->d;
 	void (*done)(struct daemon *) = s->done;
+	struct daemon_listener *l = s->l;
+	int64_t now = loop_wall(d->loop);
 
-	if (problem != NULL) {
+	if (problem == NULL) {
+		l->self_failures = 0;
+		l->self_next = schedule_renewal(s->rq.not_before,
+		    s->rq.not_after, draw());
+		if (l->self_next < now + WHEN_MINUTE) /* the CA ends soon */
+			l->self_next = now + WHEN_MINUTE;
+	} else {
+		l->self_next = now +
+		    schedule_backoff(++l->self_failures, draw());
 		log_error("while making a certificate for ourselves",
 		    LOG_STR("listener", s->l->conf->at.name),
 		    LOG_TEXT("cause", problem));
 		if (!d->ready && !d->stopping)
 			daemon_fail(d, EXIT_FAILED,
 			    "cannot make a certificate for ourselves", problem);
-		timer_start(&d->renew, RETRY_SECONDS * WHEN_SECOND);
 	}
 	LIST_REMOVE(s, entry);
 	task_end(&s->task);
+	start_timer(d);
 	if (done != NULL && --d->waiting == 0 && problem == NULL)
 		done(d);
 }
@@ -143,6 +200,7 @@ start_one(struct daemon *d, struct daemon_listener *l,
 		.not_after = end,
 		.max_lifetime = SELF_DAYS * WHEN_DAY,
 		.eku = PKI_EKU_SERVER,
+		.no_rev_avail = true,
 	};
 	pki_random_serial(s->rq.serial);
 	b = store_new_batch(d->store, &s->task, STR("daemon"));
@@ -208,7 +266,6 @@ on_signed(void *arg, const struct issuer_result *r)
 		finish(s, why);
 		return;
 	}
-	timer_start(&s->d->renew, SELF_DAYS * WHEN_DAY * 2 / 3);
 	finish(s, NULL);
 }
 
@@ -217,9 +274,14 @@ on_renew(void *arg)
 {
 	struct daemon *d = arg;
 
-	for (size_t i = 0; i < d->nlisteners; i++)
-		if (d->listeners[i].self)
-			start_one(d, &d->listeners[i], NULL);
+	for (size_t i = 0; i < d->nlisteners; i++) {
+		struct daemon_listener *l = &d->listeners[i];
+
+		if (l->self && l->self_next <= loop_wall(d->loop) &&
+		    !is_being_made(d, l))
+			start_one(d, l, NULL);
+	}
+	start_timer(d);
 }
 
 void

@@ -99,7 +99,10 @@ def fits(certificate, key):
 
 def wait_delivered(server, name, version, seconds=30):
     def lies_there():
-        nodes = ctl_json(server, "loop", "show", name)["nodes"]
+        done = server.ctl("--json", "loop", "show", name)
+        if done.returncode != 0:        # it is not known yet
+            return False
+        nodes = json.loads(done.stdout)["nodes"]
         return nodes and all(n["delivered"] == version for n in nodes)
     wait_for(lies_there, seconds, f"version {version} of {name} to be here")
 

@@ -126,8 +126,12 @@ def test_what_cannot_begin_forgets_nothing(world, engine, tmp_path):
               options="timeout = 5s")
     w.server.extra += "\nprofile v { issuer = vault open = yes }\n"
     w.server.write_config()
-    lost = lose_one(w, lambda w: w.server.ctl(
-        "loop", "add", "web", "www.example.org", "--profile", "v"))
+
+    def add(w):
+        done = w.server.ctl("loop", "add", "web", "--names",
+                            "www.example.org", "--profile", "v")
+        assert done.returncode == 0, done.stderr
+    lost = lose_one(w, add)
     text = w.server.file.read_text()
     w.server.write_config(text.replace("profile v {", "profile u {"))
     assert w.server.ctl("reload").returncode == 0

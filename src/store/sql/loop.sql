@@ -63,12 +63,11 @@ INSERT INTO audit (id, at, actor, action, object, detail)
 SELECT $1, now_us(), $2, $3, $4, $6
 WHERE EXISTS (SELECT 1 FROM loops WHERE name = $4 AND round = $5)
 
--- What this node wanted before its newest round, but not of sources that have
--- not said yet what they want.
--- name: loops_unwanted  args: node text, round text, silent text, silent_too text, count int  cols: loop, node, round
-SELECT n.loop, n.node, n.round FROM loop_nodes n JOIN loops l ON l.name = n.loop
-WHERE n.node = $1 AND n.round <> $2 AND l.source <> $3 AND l.source <> $4
-ORDER BY n.loop LIMIT $5
+-- What this node wanted before its newest round, of some names.
+-- name: loops_unwanted  args: node text, round text, after text, last text, count int  cols: loop, node, round
+SELECT loop, node, round FROM loop_nodes
+WHERE node = $1 AND round <> $2 AND loop > $3 AND loop <= $4
+ORDER BY loop LIMIT $5
 
 -- What nodes wanted that have not been heard of for a week.
 -- name: loops_forsaken  args: count int  cols: loop, node, round
@@ -299,7 +298,8 @@ SELECT x.state, count(*) AS n, min(x.not_after) AS not_after
 FROM (SELECT CASE WHEN l.paused = 1 AND l.state <> 'stopped' THEN 'paused'
         ELSE l.state END AS state, l.not_after
     FROM loop_nodes n JOIN loops l ON l.name = n.loop
-    WHERE n.node = $1 AND n.loop >= $2 AND n.loop <= $3) x GROUP BY x.state
+    WHERE n.node = $1 AND n.loop >= $2 AND n.loop <= $3
+        AND l.name >= $2 AND l.name <= $3) x GROUP BY x.state
 
 -- name: admin_loops  args: id text, scan int, count int, state text  cols: stop_key, stop_id, stop_n, k, id, source, names, state, failures, next_attempt, not_after, last_error
 WITH scan AS (SELECT name FROM loops WHERE name > $1 ORDER BY name LIMIT $2),
