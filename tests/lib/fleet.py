@@ -378,8 +378,8 @@ class Round(web.Web):
         return self.request("GET", url)
 
 
-def client_of(members, **options):
-    return Client(f"{PUBLIC_URL}/acme/profile/default/directory",
+def client_of(members, profile="default", **options):
+    return Client(f"{PUBLIC_URL}/acme/profile/{profile}/directory",
                   http=Round(members), **options)
 
 
