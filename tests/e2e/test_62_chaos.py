@@ -84,7 +84,7 @@ PLANTED = {
     "fence": (("vault",), {"loops", "promised", "stored", "audit"}),
     "commit": (("sqlite", "store"), {"promised", "handed_out"}),
 }
-ENOUGH = 40     # seeds in which it must show
+ENOUGH = 60     # seeds in which it must show
 
 
 def pytest_generate_tests(metafunc):

@@ -331,6 +331,11 @@ RIGHT = {
     "asked again, as nobody knew": lambda f: (
         f.asked.update({"two.example": 2}),
         find(f, "orders", id="O2").update(uncertain=1)),
+    "two orders with the same names": lambda f: (
+        f.asked.update({"two.example": 2}),
+        f.tables["orders"].append(order(
+            "O4", "two.example", status="invalid", csr=None)),
+        f.tables["audit"].append(told("order.create", order_id="O4"))),
     "another attempt after a failure": lambda f: f.tables["audit"].extend(
         [told("loop.fail", object="L", at=5000001),
          told("loop.attempt", object="L", at=5000002)]),

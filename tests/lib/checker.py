@@ -152,12 +152,16 @@ def asked(facts):
     time of which nobody knows what came of it; not more."""
     if facts.asked is None:
         return
-    for order in facts.tables["orders"]:
-        names = sorted(i["value"] for i in json.loads(order["identifiers"]))
-        n = facts.asked.get(",".join(names), 0)
-        if n > order["attempt"] + order["uncertain"]:
-            yield f"order {order['id']}: Vault was asked {n} times after " \
-                  f"{order['attempt']} claims"
+    claims, doubts = collections.Counter(), collections.Counter()
+    for order in facts.tables["orders"]:    # some have the same names
+        names = ",".join(sorted(
+            i["value"] for i in json.loads(order["identifiers"])))
+        claims[names] += order["attempt"]
+        doubts[names] += order["uncertain"]
+    for names, n in claims.items():
+        if facts.asked.get(names, 0) > n + doubts[names]:
+            yield f"{names}: Vault was asked {facts.asked[names]} times " \
+                  f"after {n} claims"
 
 
 def leases(facts):
