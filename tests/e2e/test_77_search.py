@@ -277,6 +277,10 @@ def test_exports_are_limited(new_server, engine):
 
 # ---- many
 
+# by one process of the run, so that they are filled in once
+MANY = pytest.mark.xdist_group("many-certificates")
+
+
 @pytest.fixture(scope="module")
 def crowded(build, engine, new_store, tmp_path_factory):
     import servers
@@ -304,6 +308,7 @@ SEARCHES = {
 }
 
 
+@MANY
 @pytest.mark.parametrize("what", SEARCHES)
 def test_the_first_page_of_many(crowded, figures, what):
     query, want = SEARCHES[what]
@@ -317,6 +322,7 @@ def test_the_first_page_of_many(crowded, figures, what):
             first_page_ms=round(sorted(times)[2] * 1000, 1))
 
 
+@MANY
 def test_a_key_of_many(crowded):
     crowded.store.execute(
         f"UPDATE certificates SET spki_hash = '{key_of('leaked')}' "
@@ -325,6 +331,7 @@ def test_a_key_of_many(crowded):
     assert [c["id"] for c in page["items"]] == [cert_id(MIDDLE)]
 
 
+@MANY
 def test_what_is_rare_is_found_to_its_end(crowded):
     """A page with a filter that no index knows looks at a bounded number of
     rows, and goes on."""
@@ -349,6 +356,7 @@ WALKS = {
 }
 
 
+@MANY
 @pytest.mark.parametrize("walk", WALKS)
 def test_pages_stay_while_rows_arrive(crowded, walk):
     """What was there when the first page came is shown once, whatever is
@@ -507,6 +515,7 @@ NUMBERED = {"pkey": "sqlite_autoindex_certificates_1",
             "serial": "sqlite_autoindex_certificates_3"}
 
 
+@MANY
 @pytest.mark.parametrize("name", PLANS)
 def test_each_plan_goes_by_the_index(crowded, name):
     """Whatever else is asked for: the statement is chosen by one filter, and
