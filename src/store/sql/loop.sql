@@ -344,7 +344,7 @@ RETURNING name
 
 -- What should have been renewed and was last warned of when more days were
 -- left: 30, 14, 7, 1, or 0 when it is over. A life that is no longer than so
--- many days is not spoken of.
+-- many days is not spoken of. CROSS JOIN as in loops_due.
 -- name: loops_ending  args: node text, count int  cols: name, serial, not_after, left_days, warned
 SELECT x.name, x.serial, x.not_after, x.left_days, x.warned
 FROM (SELECT l.name, l.serial, l.not_after, l.not_before, l.warned, l.renew_at,
@@ -354,8 +354,9 @@ FROM (SELECT l.name, l.serial, l.not_after, l.not_before, l.warned, l.renew_at,
         WHEN l.not_after <= now_us() + 14 * 86400000000 THEN 14
         WHEN l.not_after <= now_us() + 30 * 86400000000 THEN 30
         ELSE 99 END AS left_days
-    FROM loops l JOIN loop_nodes n ON n.loop = l.name AND n.node = $1
-    WHERE l.state <> 'stopped' AND l.renew_at <= now_us()) x
+    FROM loops l CROSS JOIN loop_nodes n
+    WHERE n.loop = l.name AND n.node = $1
+        AND l.state <> 'stopped' AND l.renew_at <= now_us()) x
 WHERE x.left_days < x.warned
     AND x.left_days * 86400000000 < x.not_after - x.not_before
 ORDER BY x.renew_at LIMIT $2
