@@ -35,6 +35,8 @@ enum step admin_go(struct admin_call *);
 /* Of the call's route. */
 enum admin_scope admin_scope_of(const struct admin_call *);
 bool admin_is_local(const struct admin_call *);
+/* Did this call come by the admin socket? */
+bool admin_is_by_socket(const struct admin_call *);
 
 /* login.c: who is it, by an API key? */
 enum step login_start(struct admin_call *);

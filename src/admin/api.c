@@ -2,6 +2,7 @@
 /* The admin API: status, the configuration, reload. */
 #include "admin/admin_int.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -76,12 +77,23 @@ config_check_start(struct admin_call *c)
 	struct str file = ad->hooks.conf(ad->hooks.arg)->path;
 	bool ok;
 
+	struct stat st;
+
+	/* what is wrong with it would tell what is in it */
+	if (c->body != NULL && !admin_is_by_socket(c))
+		return admin_fail(c,
+		    problem_new(a, PROBLEM_FORBIDDEN,
+			"a file can be named by the admin socket only"));
 	if (c->body != NULL)
 		file = json_get_str(c->body, "file");
 	if (file.n == 0)
 		return admin_fail(c,
 		    problem_new(a, PROBLEM_BAD_PARAMETER,
 			"name a \"file\": the daemon runs without one"));
+	if (stat(str_cstr(a, file), &st) == 0 && !S_ISREG(st.st_mode))
+		return admin_fail(c, /* it might never end */
+		    problem_new(a, PROBLEM_BAD_PARAMETER,
+			"the file is not a regular one"));
 	ok = conf_load(a, str_cstr(a, file), errors) != NULL;
 	json_open_object(w, NULL);
 	json_str(w, "file", file);

@@ -89,7 +89,8 @@ is_name_char(char c)
 bool
 apikey_is_name(struct str s)
 {
-	if (s.n == 0 || s.n > APIKEY_NAME_MAX || id_is_valid(s))
+	if (s.n == 0 || s.n > APIKEY_NAME_MAX || id_is_valid(s) ||
+	    s.p[0] == '.' || s.p[0] == '-')
 		return false;
 	for (size_t i = 0; i < s.n; i++)
 		if (!is_name_char(s.p[i]))

@@ -226,15 +226,8 @@ const struct admin_route admin_apikey_list_route = {
 /* ---- POST /api-keys/:key/remove */
 
 static enum step
-on_explained(void *arg, const struct store_result *r)
+refuse_removed(struct admin_call *c)
 {
-	struct admin_call *c = arg;
-
-	if (r->status != STORE_OK)
-		return admin_fail(c, r->problem);
-	if (store_nrows(r, 0) == 0)
-		return admin_fail(c,
-		    admin_none(c, "API key", c->req->params[0]));
 	return admin_fail(c,
 	    problem_new(c->arena, PROBLEM_WRONG_STATE,
 		"the API key \"" STR_FMT "\" is removed already",
@@ -246,14 +239,9 @@ on_removed(void *arg, const struct store_result *r)
 {
 	struct admin_call *c = arg;
 	struct json_writer *w = json_writer_new(c->arena, 1024);
-	struct batch *b;
 
-	if (r->status == STORE_LOST) { /* why? */
-		b = store_new_batch(c->store, &c->req->task, STR(""));
-		store_add(b, SQL_APIKEY_FIND);
-		store_str(b, c->req->params[0]);
-		return store_send_batch(b, on_explained, c);
-	}
+	if (r->status == STORE_LOST) /* somebody was faster */
+		return refuse_removed(c);
 	if (r->status != STORE_OK)
 		return admin_fail(c, r->problem);
 	admin_count("apikey.remove");
@@ -265,6 +253,31 @@ on_removed(void *arg, const struct store_result *r)
 	return admin_reply(c, 200, w);
 }
 
+/* By its id, which is what the trail names: another may get the name. */
+static enum step
+on_found(void *arg, const struct store_result *r)
+{
+	struct admin_call *c = arg;
+	struct batch *b;
+	struct str id;
+
+	if (r->status != STORE_OK)
+		return admin_fail(c, r->problem);
+	if (store_nrows(r, 0) == 0)
+		return admin_fail(c,
+		    admin_none(c, "API key", c->req->params[0]));
+	if (store_get_int(r, 0, 0, APIKEY_FIND_REMOVED) != 0)
+		return refuse_removed(c);
+	id = str_dup(c->arena, store_get_str(r, 0, 0, APIKEY_FIND_ID));
+	b = store_new_batch(c->store, &c->req->task, STR(""));
+	store_add(b, SQL_APIKEY_REMOVE);
+	store_str(b, id);
+	store_require(b);
+	admin_audit(c, b,
+	    &(struct admin_change){ .action = "apikey.remove", .object = id });
+	return store_send_batch(b, on_removed, c);
+}
+
 static enum step
 remove_start(struct admin_call *c)
 {
@@ -274,12 +287,9 @@ remove_start(struct admin_call *c)
 	if (!id_is_valid(key) && !apikey_is_name(key))
 		return admin_fail(c, admin_none(c, "API key", key));
 	b = store_new_batch(c->store, &c->req->task, STR(""));
-	store_add(b, SQL_APIKEY_REMOVE);
+	store_add(b, SQL_APIKEY_FIND);
 	store_str(b, key);
-	store_require(b);
-	admin_audit(c, b,
-	    &(struct admin_change){ .action = "apikey.remove", .object = key });
-	return store_send_batch(b, on_removed, c);
+	return store_send_batch(b, on_found, c);
 }
 
 const struct admin_route admin_apikey_remove_route = {

@@ -35,6 +35,12 @@ admin_is_local(const struct admin_call *c)
 	return route_of(c->req)->by_socket_only;
 }
 
+bool
+admin_is_by_socket(const struct admin_call *c)
+{
+	return c->req->app == &c->admin->api;
+}
+
 /* ---- who */
 
 static void

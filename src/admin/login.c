@@ -162,9 +162,10 @@ take_row(struct login *l, const struct store_result *r)
 	struct admin_call *c = l->c;
 	struct str status = store_get_str(r, 0, 0, APIKEY_GET_STATUS);
 
-	set_actor(c,
-	    str_join(c->arena, STR("apikey:"),
-		store_get_str(r, 0, 0, APIKEY_GET_NAME)));
+	if (!str_is(status, "removed")) /* another may have its name by now */
+		set_actor(c,
+		    str_join(c->arena, STR("apikey:"),
+			store_get_str(r, 0, 0, APIKEY_GET_NAME)));
 	l->is_stale = store_get_int(r, 0, 0, APIKEY_GET_STALE) != 0;
 	if (str_is(status, "removed")) {
 		l->problem = no_good(c, "this API key was removed");

@@ -180,7 +180,11 @@ describe(struct fold *d, const struct refusal *r)
 	keep(&d->peer, r->peer);
 	keep(&d->actor, r->actor);
 	/* not that of one order among several */
-	keep(&d->object, d->order.n == r->order.n ? r->object : STR(""));
+	keep(&d->object,
+	    d->order.n == r->order.n &&
+		    (d->count == 0 || str_eq(text(&d->object), r->object)) ?
+		r->object :
+		STR(""));
 	arena_destroy(a);
 }
 

@@ -266,6 +266,13 @@ choose_target(struct ctl *ctl, struct target *t)
 		t->server = variable("CERTLOOP_SERVER");
 	if (t->socket == NULL)
 		t->socket = variable("CERTLOOP_SOCKET");
+	if (t->server == NULL &&
+	    (t->key_file != NULL || ctl->ca_file != NULL)) {
+		fputs("certloopctl: --key-file and --ca-file are for --server, "
+		      "which is not given\n",
+		    stderr);
+		return false;
+	}
 	ctl->socket = t->socket != NULL ? t->socket : DEFAULT_SOCKET;
 	return t->server == NULL || use_server(ctl, t);
 }

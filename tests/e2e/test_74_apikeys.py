@@ -7,6 +7,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import os
 import re
 import secrets
 import socket
@@ -225,6 +226,8 @@ def test_what_a_key_does_is_told_of_it(server):
     ({"name": "x" * 33}, "32"),
     ({"name": OBJECT}, "letters"),
     ({"name": ""}, "name"),
+    ({"name": ".."}, "letters"),
+    ({"name": "--json"}, "letters"),
     ({"expires": "2020-01-01T00:00:00Z"}, "expires"),
     ({"expires": "soon"}, "expires"),
     ({"expires": 5}, "expires"),
@@ -328,10 +331,19 @@ def test_a_key_that_was_good(server):
         assert kind(answer) == (401, "unauthenticated"), answer
         assert answer.json["detail"] == "this API key has expired"
     assert remove(server, key)[0] == 200
+    # by then another may have its name, and has nothing to do with it
+    again = make(server, name=key["name"])
     for _ in range(6):
         answer = caller.ask()
         assert kind(answer) == (401, "unauthenticated"), answer
         assert answer.json["detail"] == "this API key was removed"
+    wait_for(lambda: rows(server, "request.refuse", f"address:{address}"), 60,
+             "the refusals' row")
+    # the trail says which of the two is gone
+    removals = rows(server, "apikey.remove", f"admin:uid={os.getuid()}")
+    assert key["id"] in [object for object, _ in removals]
+    assert again["id"] not in [object for object, _ in removals]
+    assert remove(server, again)[0] == 200
     assert outcomes(server, "expired") >= 6
     assert outcomes(server, "removed") >= 6
     other = make(server)
@@ -543,6 +555,26 @@ def tls_socket(server):
         raw, server_hostname="localhost")
 
 
+def test_files_are_checked_for_the_socket_only(server, tmp_path):
+    """What is wrong with a file tells what is in it, and some never end."""
+    secret = tmp_path / "token"
+    secret.write_text("hvs.OfVault\n")
+    key = make(server, "admin")
+    caller = Caller(server, key["key"])
+    for file in (secret, "/proc/self/fd/4", "/etc/shadow", "/nothing"):
+        answer = caller.ask("POST", "/config/check", {"file": str(file)})
+        assert kind(answer) == (403, "forbidden"), answer
+        assert "hvs" not in answer.body.decode()
+    assert caller.ask("POST", "/config/check").status == 200
+    status, answer = server.admin("POST", "/config/check",
+                                  {"file": str(secret)})
+    assert status == 200 and not answer["ok"]
+    for file in ("/dev/zero", tmp_path):
+        status, answer = server.admin("POST", "/config/check",
+                                      {"file": str(file)})
+        assert status == 400 and "regular" in answer["detail"], answer
+
+
 def test_plain_http_is_no_way_in(server):
     key = make(server)
     with socket.create_connection((LOCALHOST, server.keys_port), 30) as s:
@@ -708,6 +740,8 @@ def test_what_goes_wrong_is_one_line_and_a_code(server, tmp_path):
             (["--server", url, "-s", "x"], 2, "one of them"),
             (["--server", url, "--key-file", tmp_path / "none"], 2, "none"),
             (["--server", url, "--key-file", "/dev/null"], 2, "no API key"),
+            (["--key-file", file], 2, "--server"),
+            (["--ca-file", server.root], 2, "--server"),
     ):
         one_line(ctl(server, "status", options=options), code, text)
     file.chmod(0o640)
@@ -715,7 +749,37 @@ def test_what_goes_wrong_is_one_line_and_a_code(server, tmp_path):
              "others may read it")
 
 
-def test_the_certificate_is_for_the_host(server):
+@pytest.fixture
+def relay(server):
+    """The listener, by an address that its certificate is not for."""
+    stop = []
+
+    def carry(one, other):
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+        with contextlib.suppress(OSError):
+            other.shutdown(socket.SHUT_WR)
+
+    def accept():
+        with contextlib.suppress(OSError):
+            while True:
+                client = door.accept()[0]
+                to = socket.create_connection((LOCALHOST, server.keys_port))
+                stop.extend((client, to))
+                for pair in ((client, to), (to, client)):
+                    threading.Thread(target=carry, args=pair,
+                                     daemon=True).start()
+    door = socket.create_server(("127.0.0.2", 0))
+    threading.Thread(target=accept, daemon=True).start()
+    yield f"https://127.0.0.2:{door.getsockname()[1]}"
+    for each in (door, *stop):
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+        each.close()
+
+
+def test_the_certificate_is_for_the_host(server, relay):
     """The right CA is not enough: 127.0.0.1 and ::1 are in the certificate,
     another address of this machine is not."""
     key = make(server)["key"]
@@ -726,12 +790,9 @@ def test_the_certificate_is_for_the_host(server):
     done = ctl(server, "status", options=[
         "--server", f"https://127.0.0.1:{server.keys_port}/", *rest])
     assert done.returncode == 0, done
-    wanted = server.directory / "hosts"
-    wanted.write_text("127.0.0.1 other.example.org\n")
-    done = ctl(server, "status", options=[
-        "--server", f"https://localhost.localdomain:{server.keys_port}",
-        *rest])
+    done = ctl(server, "status", options=["--server", relay, *rest])
     assert done.returncode == 3, done
+    assert "mismatch" in done.stderr, done
 
 
 def test_certloopctl_by_its_environment(server, tmp_path):

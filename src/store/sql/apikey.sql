@@ -22,15 +22,16 @@ WHERE id = $1 AND removed_at IS NULL
     AND (last_used IS NULL OR last_used + 60000000 <= now_us())
 RETURNING id
 
--- By id or by name; no name looks like an id.
--- name: apikey_remove  args: key text  cols: id, name
-UPDATE api_keys SET removed_at = now_us()
-WHERE (id = $1 OR name = $1) AND removed_at IS NULL
-RETURNING id, name
+-- By id or by name; no name looks like an id. One in use before those removed.
+-- name: apikey_find  args: key text  cols: id, removed
+SELECT id, CASE WHEN removed_at IS NULL THEN 0 ELSE 1 END AS removed
+FROM api_keys WHERE id = $1 OR name = $1
+ORDER BY removed, id DESC LIMIT 1
 
--- name: apikey_find  args: key text  cols: id, removed_at
-SELECT id, removed_at FROM api_keys WHERE id = $1 OR name = $1
-ORDER BY id DESC LIMIT 1
+-- name: apikey_remove  args: id text  cols: id, name
+UPDATE api_keys SET removed_at = now_us()
+WHERE id = $1 AND removed_at IS NULL
+RETURNING id, name
 
 -- A page of the list, as admin.sql has them.
 -- name: apikey_list

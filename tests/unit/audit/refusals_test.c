@@ -320,6 +320,43 @@ where_actors_count_they_are_told_apart(void **state)
 	}
 }
 
+/* Or one could say of any key that it was tried so often. */
+static void
+a_row_of_several_objects_names_none(void **state)
+{
+	static const char *const objects[] = { "a", "a", "b", "a", "a", "a" };
+	const struct problem pr = { .type = PROBLEM_UNAUTHENTICATED };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]); i++) {
+		if (i == 4) { /* what follows is of another row, and of one */
+			end_windows(f);
+			assert_int_equal(rows(f), 2);
+		}
+		refusals_note(f->refusals,
+		    &(struct refusal){ .actor = STR("address:192.0.2.1"),
+			.by_actor = true,
+			.object = str_from(objects[i]),
+			.route = "admin-status",
+			.problem = &pr });
+		if (i == 0) /* it has its row at once */
+			assert_int_equal(rows(f), 1);
+	}
+	end_windows(f);
+	assert_int_equal(rows(f), 3);
+	for (size_t i = 0; i < 3; i++)
+		switch (count_of(&f->rows[i])) {
+		case 3:
+			assert_int_equal(f->rows[i].object.n, 0);
+			break;
+		default:
+			assert_str(f->rows[i].object, "a");
+		}
+	assert_int_equal(count_of(&f->rows[0]) + count_of(&f->rows[1]) +
+		count_of(&f->rows[2]),
+	    6);
+}
+
 static void
 what_was_counted_is_written_at_the_end(void **state)
 {
@@ -350,6 +387,7 @@ main(void)
 		T(however_many_accounts_the_rows_are_bounded),
 		T(without_an_account_only_the_type_counts),
 		T(where_actors_count_they_are_told_apart),
+		T(a_row_of_several_objects_names_none),
 		T(what_was_counted_is_written_at_the_end),
 	};
 
