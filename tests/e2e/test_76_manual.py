@@ -105,7 +105,10 @@ def test_messages_of_the_check_are_those_of_the_page(build, tmp_path):
     wrong = [listener.replace("address", "adress"),
              "\n\n\n" + listener + 'lease = "2h"\n',
              "\n\n\n\n" + listener + "issuer local { }\n"
-             "profile p { issuer = vault }\n"]
+             "profile p { issuer = vault }\n",
+             'include = "conf.d/tls.conf"\n']
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d/tls.conf").write_text("\n" + wrong[0])
     assert len(block.lines) == len(wrong)
     for text, line in zip(wrong, block.lines):
         file.write_text(text)
