@@ -253,6 +253,9 @@ on_removed(void *arg, const struct store_result *r)
 	return admin_reply(c, 200, w);
 }
 
+/* Statements of a search. */
+enum { IN_USE, EVER };
+
 /* By its id, which is what the trail names: another may get the name. */
 static enum step
 on_found(void *arg, const struct store_result *r)
@@ -263,12 +266,13 @@ on_found(void *arg, const struct store_result *r)
 
 	if (r->status != STORE_OK)
 		return admin_fail(c, r->problem);
-	if (store_nrows(r, 0) == 0)
+	if (store_nrows(r, IN_USE) == 0 && store_nrows(r, EVER) > 0)
+		return refuse_removed(c);
+	if (store_nrows(r, IN_USE) == 0)
 		return admin_fail(c,
 		    admin_none(c, "API key", c->req->params[0]));
-	if (store_get_int(r, 0, 0, APIKEY_FIND_REMOVED) != 0)
-		return refuse_removed(c);
-	id = str_dup(c->arena, store_get_str(r, 0, 0, APIKEY_FIND_ID));
+	id = str_dup(c->arena,
+	    store_get_str(r, IN_USE, 0, APIKEY_IN_USE_ID));
 	b = store_new_batch(c->store, &c->req->task, STR(""));
 	store_add(b, SQL_APIKEY_REMOVE);
 	store_str(b, id);
@@ -287,6 +291,8 @@ remove_start(struct admin_call *c)
 	if (!id_is_valid(key) && !apikey_is_name(key))
 		return admin_fail(c, admin_none(c, "API key", key));
 	b = store_new_batch(c->store, &c->req->task, STR(""));
+	store_add(b, SQL_APIKEY_IN_USE);
+	store_str(b, key);
 	store_add(b, SQL_APIKEY_FIND);
 	store_str(b, key);
 	return store_send_batch(b, on_found, c);

@@ -22,11 +22,15 @@ WHERE id = $1 AND removed_at IS NULL
     AND (last_used IS NULL OR last_used + 60000000 <= now_us())
 RETURNING id
 
--- By id or by name; no name looks like an id. One in use before those removed.
--- name: apikey_find  args: key text  cols: id, removed
-SELECT id, CASE WHEN removed_at IS NULL THEN 0 ELSE 1 END AS removed
-FROM api_keys WHERE id = $1 OR name = $1
-ORDER BY removed, id DESC LIMIT 1
+-- By id or by name; no name looks like an id, and one key in use has it.
+-- name: apikey_in_use  args: key text  cols: id
+SELECT id FROM api_keys WHERE id = $1 AND removed_at IS NULL
+UNION ALL
+SELECT id FROM api_keys WHERE name = $1 AND removed_at IS NULL
+
+-- Was there ever one?
+-- name: apikey_find  args: key text  cols: id
+SELECT id FROM api_keys WHERE id = $1 OR name = $1 ORDER BY id DESC LIMIT 1
 
 -- name: apikey_remove  args: id text  cols: id, name
 UPDATE api_keys SET removed_at = now_us()
