@@ -271,8 +271,7 @@ on_found(void *arg, const struct store_result *r)
 	if (store_nrows(r, IN_USE) == 0)
 		return admin_fail(c,
 		    admin_none(c, "API key", c->req->params[0]));
-	id = str_dup(c->arena,
-	    store_get_str(r, IN_USE, 0, APIKEY_IN_USE_ID));
+	id = str_dup(c->arena, store_get_str(r, IN_USE, 0, APIKEY_IN_USE_ID));
 	b = store_new_batch(c->store, &c->req->task, STR(""));
 	store_add(b, SQL_APIKEY_REMOVE);
 	store_str(b, id);

@@ -25,6 +25,7 @@
 #include "base/when.h"
 #include "certloops/schedule.h"
 #include "log/log.h"
+#include "metrics/metrics.h"
 
 enum { SELF_DAYS = 30 };
 
@@ -144,6 +145,10 @@ finish(struct selfcert *s, const char *problem)
 	int64_t now = loop_wall(d->loop);
 
 	if (problem == NULL) {
+		metrics_child_set(
+		    metrics_child(FAMILY_listener_certificate_end_seconds,
+			l->conf->at.name.p),
+		    s->rq.not_after / WHEN_SECOND);
 		l->self_failures = 0;
 		l->self_next = schedule_renewal(s->rq.not_before,
 		    s->rq.not_after, draw());

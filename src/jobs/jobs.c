@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/id.h"
+#include "jobs/endings.h"
 #include "jobs/gc.h"
 #include "jobs/overrides.h"
 
@@ -12,6 +13,7 @@ struct jobs {
 	struct acme *acme;
 	struct gc *gc, *limits;
 	struct overrides *overrides;
+	struct endings *endings;
 	struct timer recovery;
 	int64_t interval;
 };
@@ -53,6 +55,7 @@ jobs_start(struct loop *l, struct store *st, struct acme *acme,
 	j->limits = gc_start(l, st, GC_LIMITS, id_new(a), every->limits,
 	    &every->keep);
 	j->overrides = overrides_start(l, st, acme);
+	j->endings = endings_start(l, st);
 	arena_destroy(a);
 	timer_init(&j->recovery, l, run_recovery, j);
 	timer_start(&j->recovery, 0);
@@ -82,6 +85,7 @@ jobs_stop(struct jobs *j)
 		return;
 	timer_stop(&j->recovery);
 	overrides_stop(j->overrides);
+	endings_stop(j->endings);
 	gc_stop(j->gc);
 	gc_stop(j->limits);
 	free(j);

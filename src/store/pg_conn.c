@@ -51,8 +51,10 @@ hang_up(struct pg_conn *c)
 {
 	if (c->conn != NULL) {
 		event_del(&c->rd);
-		if (c->state == PG_UP)
+		if (c->state == PG_UP) {
 			event_del(&c->wr);
+			metrics_add(METRIC_store_connections, -1);
+		}
 		PQfinish(c->conn);
 	}
 	c->conn = NULL;
@@ -207,6 +209,7 @@ come_up(struct pg_conn *c)
 	c->failures = 0;
 	c->state = PG_UP;
 	metrics_add(METRIC_store_connects, 1);
+	metrics_add(METRIC_store_connections, 1);
 	if (c->pg->troubled)
 		log_info("the database is back");
 	c->pg->troubled = false;

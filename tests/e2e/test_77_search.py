@@ -505,6 +505,9 @@ PLANS = {
                                      "not_after": 2**63 - 1, **NEWEST}),
     "certs_ending": ("not_after", {"begin": 1, "end": 2**62, "not_after": 0,
                                    "id": ""}),
+    "certs_ending_count": ("not_after", {
+        "at": 1, "id": "", "until": 2**62, "count": 500, "one": 2,
+        "two": 3, "three": 4}),
     "certs_named": ("names_name", {"name": "net.example.zone7.", "id": "",
                                    "first": "net.example.zone7.",
                                    "behind": "net.example.zone7/"}),

@@ -31,6 +31,7 @@ ELSEWHERE = {
     "admin_key_requests": "e2e/test_74_apikeys.py",
     "admin_peers_refused": "e2e/test_75_ctl.py",
     "admission_refused": "e2e/test_91_admission.py",
+    "certificates_ending": "e2e/test_81_endings.py",
     "crl_failures": "e2e/test_55_crl.py",
     "issuer_queued": "unit/issuer/front_test.c",
     "issuer_running": "unit/issuer/front_test.c",

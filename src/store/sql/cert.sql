@@ -147,6 +147,25 @@ FROM stop LEFT JOIN (SELECT scan.name, {row}
     AND {filters}
 ORDER BY x.name, x.id LIMIT $9;
 
+-- How many of a page of those that end before `until` are valid, and end before
+-- each of the moments.
+-- name: certs_ending_count
+-- args: at time, id text, until time, count int, one time, two time, three time
+-- cols: stop_key, stop_id, stop_n, first, second, third, last
+WITH scan AS (SELECT not_after, id, status FROM certificates
+    WHERE not_after >= $1 AND (not_after, id) > ($1, $2) AND not_after < $3
+    ORDER BY not_after, id LIMIT $4),
+stop AS (SELECT not_after, id FROM scan
+    ORDER BY not_after DESC, id DESC LIMIT 1)
+SELECT stop.not_after AS stop_key, stop.id AS stop_id, x.n AS stop_n,
+    x.first, x.second, x.third, x.last
+FROM stop CROSS JOIN (SELECT count(*) AS n,
+    count(CASE WHEN status = 'valid' AND not_after < $5 THEN 1 END) AS first,
+    count(CASE WHEN status = 'valid' AND not_after < $6 THEN 1 END) AS second,
+    count(CASE WHEN status = 'valid' AND not_after < $7 THEN 1 END) AS third,
+    count(CASE WHEN status = 'valid' THEN 1 END) AS last
+    FROM scan) x;
+
 -- One of those that an operator names, by id or serial.
 -- name: certs_find
 -- args: id text, serial text, count int
