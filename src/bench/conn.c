@@ -186,7 +186,11 @@ conn_open(struct conn *c)
 	}
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (c->origin->sources > 0 && !come_from(c)) {
-		conn_fail(c, "choosing an address", strerror(errno));
+		const char *why = strerror(errno);
+
+		close(c->fd);
+		c->fd = -1;
+		conn_fail(c, "choosing an address", why);
 		return;
 	}
 	event_assign(&c->readable, base, c->fd, EV_READ | EV_PERSIST,

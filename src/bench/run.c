@@ -424,7 +424,8 @@ work(struct bench *b)
 	for (size_t i = 0; i < n; i++)
 		b->flows[i] = flow_new(b, i);
 	flow_fetch_directory(b->flows[0]);
-	loop_run(b->loop);
+	if (b->phase != PHASE_END) /* else it was given up before it began */
+		loop_run(b->loop);
 	timer_stop(&b->progress);
 	timer_stop(&b->due);
 	timer_stop(&b->over);

@@ -370,6 +370,8 @@ take_claim(struct attempt *t, const struct store_result *r)
 	/* what an attempt before may have made, with the same key */
 	if (t->remote && t->not_before != t->claimed)
 		t->since = t->not_before;
+	t->key =
+	    NULL; /* not the fresh one, if that of the claim does not open */
 	if (t->keep_key && kept.n > 0)
 		return attempt_open_key(t, "key", kept);
 	return attempt_open_key(t, "pending_key", pending);

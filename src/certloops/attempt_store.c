@@ -215,7 +215,7 @@ send_failure(struct attempt *t)
 	json_str(w, "cause", str_from(t->why));
 	json_int(w, "failures", s.failures);
 	json_close(w);
-	if (!t->held && t->key == NULL) {
+	if (!t->held && t->key == NULL && t->since != 0) {
 		/* nobody can go on with a key that does not open */
 		store_add(b, SQL_LOOP_STRAY);
 		store_str(b, id_new(a));

@@ -426,10 +426,10 @@ try_strays(struct certloops *cl, const struct store_result *r)
 		unsigned st = cl->strays + k;
 		struct str issuer, loop;
 
-		if (store_nrows(r, st) == 0 || k >= cl->conf->nissuers)
-			continue; /* another configuration has been read */
+		if (store_nrows(r, st) == 0)
+			continue;
 		cl->has_strays = true;
-		issuer = cl->conf->issuers[k].at.name;
+		issuer = store_get_str(r, st, 0, STRAYS_NEXT_ISSUER);
 		loop = store_get_str(r, st, 0, STRAYS_NEXT_LOOP);
 		if (store_get_int(r, st, 0, STRAYS_NEXT_DUE) != 0 &&
 		    !cl->stopped && !attempt_is_running(cl, loop) &&

@@ -38,9 +38,9 @@ struct wanted {
 	/* where it goes: a folder, or files; empty ones are not written */
 	struct str folder, cert_file, key_file, chain_file, fullchain_file,
 	    combined_file;
-	struct str target; /* all of that as one text */
 	unsigned mode;
 	struct str owner, group;
+	struct str target; /* all of that as one text */
 	struct conf_list hook;
 	int64_t hook_timeout;
 };
@@ -158,6 +158,7 @@ struct certloops {
 	size_t at_old, at_new;    /* where their like would be */
 	uint64_t counted_rows;    /* that should be found */
 	struct timer again;
+	int64_t seen_at; /* loop_mono: the store last heard of all rows */
 	/* poll */
 	struct task polling;
 	bool is_polling;

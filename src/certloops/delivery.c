@@ -25,7 +25,7 @@ struct delivery {
 	LIST_ENTRY(delivery) entry; /* cl->deliveries */
 	struct certloops *cl;
 	struct task task; /* its arena holds this struct */
-	struct str name, serial;
+	struct str name, serial, target;
 	int64_t version;
 	unsigned failures;
 	int64_t now, at; /* database time as of loop_mono `at` */
@@ -102,6 +102,7 @@ record_done(struct delivery *t, const struct deliver_result *r)
 	store_str(b, t->name);
 	store_str(b, t->cl->options.node);
 	store_int(b, t->version);
+	store_str(b, t->target);
 	store_require(b);
 	if (!unchanged)
 		audit_add(b,
@@ -141,6 +142,7 @@ record_failure(struct delivery *t, const char *why,
 	store_int(b, s.failures);
 	store_int(b, s.next);
 	store_str(b, str_from(why));
+	store_str(b, t->target);
 	store_require(b);
 	audit_add(b,
 	    &(struct audit_entry){ .actor = STR("certloopd"),
@@ -243,6 +245,7 @@ on_pair(void *arg, const struct store_result *r)
 	t->failures = (unsigned)store_get_int(r, 0, 0, LOOP_PAIR_FAILURES);
 	t->serial = str_dup(t->task.arena,
 	    store_get_str(r, 0, 0, LOOP_PAIR_SERIAL));
+	t->target = str_dup(t->task.arena, w->target);
 	t->now = store_get_int(r, 0, 0, LOOP_PAIR_NOW);
 	t->at = loop_mono(t->cl->loop);
 	if (!open_key(t, store_get_str(r, 0, 0, LOOP_PAIR_KEY), &key))

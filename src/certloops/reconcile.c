@@ -55,6 +55,23 @@ serve_is_silent(const struct certloops *cl)
 	return cl->served.path != NULL && !cl->served.known;
 }
 
+/*
+ * An hour behind the last round that told the store of all rows, however many
+ * rounds of changes come between: what nobody tells of is forsaken in the end.
+ */
+static int64_t
+next_round(struct certloops *cl, bool failed)
+{
+	int64_t now = loop_mono(cl->loop), wait;
+
+	if (failed)
+		return AGAIN_SECONDS * WHEN_SECOND;
+	if (cl->way != RECONCILE_CHANGES)
+		cl->seen_at = now;
+	wait = cl->seen_at + HOURLY_SECONDS * WHEN_SECOND - now;
+	return wait > 0 ? wait : 0;
+}
+
 static enum step
 end_round(struct certloops *cl, const struct store_result *failed)
 {
@@ -65,10 +82,11 @@ end_round(struct certloops *cl, const struct store_result *failed)
 		log_warn("while reconciling cert loops",
 		    LOG_TEXT("cause", store_cause(failed)));
 	else
-		cl->reconciled = cl->looked_after = true;
+		cl->reconciled = true;
+	/* not before each source was heard: theirs are looked after too */
+	cl->looked_after = cl->looked_after || cl->settled;
 	task_end(&cl->reconcile);
-	timer_start(&cl->again,
-	    (failed != NULL ? AGAIN_SECONDS : HOURLY_SECONDS) * WHEN_SECOND);
+	timer_start(&cl->again, next_round(cl, failed != NULL));
 	if (failed == NULL) {
 		served_load(cl);
 		certloops_wake(cl);

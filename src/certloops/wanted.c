@@ -100,6 +100,12 @@ target_text(struct arena *a, const struct wanted *w)
 		if (all[i].path.n > 0)
 			buf_printf(&b, "%s%s=" STR_FMT, b.len > 0 ? " " : "",
 			    all[i].name, STR_ARG(all[i].path));
+	if (w->mode != 0600)
+		buf_printf(&b, " mode=%04o", w->mode);
+	if (w->owner.n > 0)
+		buf_printf(&b, " owner=" STR_FMT, STR_ARG(w->owner));
+	if (w->group.n > 0)
+		buf_printf(&b, " group=" STR_FMT, STR_ARG(w->group));
 	return buf_view(&b);
 }
 

@@ -169,8 +169,14 @@ tell_bad(struct conf_loader *l, const struct conf_block *b,
     const struct conf_value *v, int line)
 {
 	struct str shown = conf_shown(l->arena, v->v[v->bad]);
+	struct str given = v->v[v->bad];
 	const char *hint = "";
 
+	/* it may hold a password, and nobody knows where */
+	if (v->row->type == CONF_STORE_URL &&
+	    (str_find(given, '@') < given.n ||
+		strstr(str_cstr(l->arena, given), "password") != NULL))
+		shown = STR("********");
 	if (shown.n > 0 && shown.p[shown.n - 1] == ';')
 		hint = "; a value does not end with \";\"";
 	conf_error(l, line,

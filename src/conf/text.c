@@ -310,6 +310,9 @@ scan_all(struct conf_loader *l, struct scan *s)
 			return false;
 	if (s->depth > 0)
 		conf_error(l, s->open, "the \"{\" here has no closing \"}\"");
+	else if (s->last == '=')
+		conf_error(l, s->line,
+		    "the file ends too early: a value or a \"}\" is missing");
 	return true;
 }
 

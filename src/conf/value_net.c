@@ -487,7 +487,7 @@ conf_print_store_url(struct buf *b, const void *field)
 
 	if (!str_starts(s, STR("sqlite:"))) {
 		from = str_find(s, ':') + 3;
-		at = from + strcspn(s.p + from, "/?#");
+		at = from + strcspn(s.p + from, "/"); /* as libpq does */
 		while (at > from && s.p[at - 1] != '@')
 			at--;
 		colon = from + str_find(str_skip(s, from), ':');

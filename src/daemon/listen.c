@@ -177,21 +177,24 @@ listener_in(const struct daemon *d, size_t i, const struct conf *c)
 	return conf_find_listener(c, d->listeners[i].conf->at.name);
 }
 
-/* Can every listener use its files? Nothing is changed. */
+/* What each listener would have; false: one cannot use its files. */
 static bool
-check_tls(struct daemon *d, const struct conf *c, struct arena *a,
-    const char **why)
+stage_tls(struct daemon *d, const struct conf *c, struct tls_state **staged,
+    struct arena *a, const char **why)
 {
 	struct tls_server_options o;
-	struct tls_server *s;
 
 	for (size_t i = 0; i < d->nlisteners; i++) {
+		staged[i] = NULL;
 		if (d->listeners[i].tls == NULL)
 			continue;
 		o = tls_options(a, listener_in(d, i, c));
-		if ((s = tls_server_new(&o, a, why)) == NULL)
+		staged[i] = tls_server_stage(d->listeners[i].tls, &o, a, why);
+		if (staged[i] == NULL) {
+			while (i-- > 0)
+				tls_server_discard(staged[i]);
 			return false;
-		tls_server_free(s);
+		}
 	}
 	return true;
 }
@@ -201,17 +204,14 @@ bool
 daemon_reload_tls(struct daemon *d, const struct conf *c, struct arena *a,
     const char **why)
 {
-	struct tls_server_options o;
+	struct tls_state **staged = arena_array(a, struct tls_state *,
+	    d->nlisteners);
 
-	if (!check_tls(d, c, a, why))
+	if (!stage_tls(d, c, staged, a, why))
 		return false;
-	for (size_t i = 0; i < d->nlisteners; i++) {
-		if (d->listeners[i].tls == NULL)
-			continue;
-		o = tls_options(a, listener_in(d, i, c));
-		if (!tls_server_reload(d->listeners[i].tls, &o, a, why))
-			return false;
-	}
+	for (size_t i = 0; i < d->nlisteners; i++)
+		if (staged[i] != NULL)
+			tls_server_swap(d->listeners[i].tls, staged[i]);
 	for (size_t i = 0; i < d->nlisteners; i++)
 		d->listeners[i].self = d->listeners[i].tls != NULL &&
 		    listener_in(d, i, c)->certificate.n == 0;

@@ -153,11 +153,14 @@ daemon_reload(void *arg, struct arena *a, struct conf_errors *e,
 {
 	struct daemon *d = arg;
 	struct arena *holder = arena_create();
+	const bool serves = d->ready && !d->stopping;
 	bool ok;
 
-	notify_reloading();
+	if (serves)
+		notify_reloading();
 	ok = reload(d, a, holder, e, changes);
-	notify_ready(d);
+	if (serves)
+		notify_ready(d);
 
 	for (size_t i = 0; i < e->n; i++)
 		e->v[i].text = str_dup(a, e->v[i].text);

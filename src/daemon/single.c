@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/id.h"
 #include "base/when.h"
 #include "log/log.h"
 #include "sched/sched.h"
@@ -60,8 +61,12 @@ read_line(struct arena *a, const char *path)
 static struct str
 name_machine(struct arena *a)
 {
-	return str_printf(a, STR_FMT "+" STR_FMT,
-	    STR_ARG(read_line(a, "/proc/sys/kernel/random/boot_id")),
+	struct str boot = read_line(a, "/proc/sys/kernel/random/boot_id");
+
+	/* a unit may hide it, and all machines have one first namespace */
+	if (boot.n == 0)
+		boot = id_new(a); /* then nobody is known to be here */
+	return str_printf(a, STR_FMT "+" STR_FMT, STR_ARG(boot),
 	    STR_ARG(read_line(a, "/proc/self/ns/pid")));
 }
 

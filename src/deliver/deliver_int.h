@@ -59,7 +59,7 @@ bool folder_put_back(struct pair *);
 /* Write one file under a name that is not in use yet; sync it. */
 const char *file_write_new(const struct pair *, const struct file *,
     const char *path);
-bool file_is_same(struct arena *, const char *path, struct str text);
+bool file_is_same(const struct pair *, const struct file *, const char *path);
 /* Give it the owner and permissions that it should have. */
 bool file_own(const struct pair *, int fd, const struct file *);
 void folder_sync(const char *path);

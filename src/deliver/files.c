@@ -100,16 +100,38 @@ pair_init(struct arena *a, const struct deliver_job *j, struct pair *p)
 
 /* ---- one file */
 
-bool
-file_is_same(struct arena *a, const char *path, struct str text)
+static mode_t
+mode_of(const struct pair *p, const struct file *f)
 {
-	char *have = arena_alloc(a, text.n + 1);
+	return f->secret ? (mode_t)p->job->mode : 0644;
+}
+
+/* By whom, and with the mode, that it is to have? */
+static bool
+is_owned(const struct pair *p, int fd, const struct file *f)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && (st.st_mode & 07777) == mode_of(p, f) &&
+	    (p->uid == (uid_t)-1 || st.st_uid == p->uid) &&
+	    (p->gid == (gid_t)-1 || st.st_gid == p->gid);
+}
+
+bool
+file_is_same(const struct pair *p, const struct file *f, const char *path)
+{
+	struct str text = f->text;
+	char *have = arena_alloc(p->arena, text.n + 1);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	size_t n = 0;
 	ssize_t step = 1;
 
 	if (fd < 0)
 		return false;
+	if (!is_owned(p, fd, f)) {
+		close(fd);
+		return false;
+	}
 	while (n <= text.n && step > 0) {
 		step = read(fd, have + n, text.n + 1 - n);
 		n += step > 0 ? (size_t)step : 0;
@@ -124,7 +146,7 @@ file_own(const struct pair *p, int fd, const struct file *f)
 	if ((p->uid != (uid_t)-1 || p->gid != (gid_t)-1) &&
 	    fchown(fd, p->uid, p->gid) != 0)
 		return false;
-	return fchmod(fd, f->secret ? (mode_t)p->job->mode : 0644) == 0;
+	return fchmod(fd, mode_of(p, f)) == 0;
 }
 
 const char *
@@ -186,8 +208,7 @@ are_same(struct pair *p)
 	for (size_t i = 0; i < FILES_MAX; i++) {
 		const struct file *f = &p->files[i];
 
-		if (f->path != NULL &&
-		    !file_is_same(p->arena, f->path, f->text))
+		if (f->path != NULL && !file_is_same(p, f, f->path))
 			return false;
 		if (f->path != NULL &&
 		    access(with(p, f, OLD_SUFFIX), F_OK) == 0)

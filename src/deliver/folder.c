@@ -104,7 +104,7 @@ static bool
 are_same(const struct pair *p)
 {
 	for (size_t i = 0; i < FILES_MAX; i++)
-		if (!file_is_same(p->arena, p->files[i].path, p->files[i].text))
+		if (!file_is_same(p, &p->files[i], p->files[i].path))
 			return false;
 	return true;
 }

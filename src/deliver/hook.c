@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -76,6 +77,7 @@ become_program(const struct pair *p, char **env, int out)
 	for (size_t i = 0; i < p->job->nhook && i < DELIVER_WORDS_MAX; i++)
 		argv[i] = str_cstr(p->arena, p->job->hook[i]);
 	(void)setpgid(0, 0);
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody else would end it */
 	if (null >= 0 && dup2(null, 0) == 0 && dup2(out, 1) == 1 &&
 	    dup2(out, 2) == 2 && chdir("/") == 0) {
 		if (null > 2)

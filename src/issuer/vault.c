@@ -181,7 +181,7 @@ on_found(void *arg, const struct vault_found *found)
 			.uncertain = true,
 			.text = "it has no certificate that was made before" };
 		vault_work_fail(w, &f);
-		w->result.absent = true;
+		w->result.absent = !found->blind;
 		vault_work_tell(w);
 	} else {
 		count_search(w, found->blind ? "blind" : "absent");

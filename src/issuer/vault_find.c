@@ -237,10 +237,12 @@ take_list(struct find *f, const struct json *keys)
 		else
 			left_out++;
 	}
-	if (left_out > 0)
+	if (left_out > 0) {
+		f->found.blind = true;
 		log_warn("vault has more certificates than are looked at",
 		    LOG_TEXT("issuer", f->s.name),
 		    LOG_INT("left_out", left_out));
+	}
 }
 
 static void

@@ -46,7 +46,7 @@ struct sweep {
 
 static const struct gc_def {
 	const char *lease;
-	struct sweep sweeps[9];
+	struct sweep sweeps[10];
 } kinds[GC_KINDS] = {
 	[GC_EXPIRED] = { "gc",
 	    { { "nonces", SQL_GC_NONCES, SMALL_ROWS, NEEDS_NOTHING },
@@ -57,6 +57,7 @@ static const struct gc_def {
 		    NEEDS_ORDERS },
 		{ "old_orders", SQL_GC_OLD_ORDERS, SWEEP_ROWS, NEEDS_ORDERS },
 		{ "old_loops", SQL_GC_OLD_LOOPS, SWEEP_ROWS, NEEDS_LOOPS },
+		{ "old_strays", SQL_GC_OLD_STRAYS, SWEEP_ROWS, NEEDS_NOTHING },
 		{ "old_certificates", SQL_GC_OLD_CERTIFICATES, SWEEP_ROWS,
 		    NEEDS_CERTIFICATES },
 		{ "old_audit", SQL_GC_OLD_AUDIT, SMALL_ROWS, NEEDS_AUDIT } } },

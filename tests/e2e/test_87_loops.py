@@ -140,6 +140,26 @@ def test_the_pair_is_delivered_and_renewed(new_server, engine, tmp_path):
             "loop.renew"} <= actions
 
 
+def test_another_mode_holds_at_once(new_server, tmp_path):
+    """A key that others could read is not left so until it is renewed."""
+    lines = [f'folder = "{tmp_path}/web"']
+    server = new_server(extra=loop("web", ["web.example.net"], *lines,
+                                   "mode = 0644"))
+    server.start()
+    wait_delivered(server, "web", 1)
+    key = tmp_path / "web/current/privkey.pem"
+
+    def mode():
+        return os.stat(key).st_mode & 0o777
+    assert mode() == 0o644
+    server.extra = loop("web", ["web.example.net"], *lines)
+    server.write_config()
+    server.hup()
+    wait_for(lambda: mode() == 0o600, 60, "the mode")
+    (version,), = rows(server, "version")
+    assert version in (1, "1")
+
+
 def test_a_key_of_another_type_is_not_kept(new_server, engine, tmp_path):
     folder = tmp_path / "web"
     lines = [f'folder = "{folder}"', "keep_key = yes"]

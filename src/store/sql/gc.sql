@@ -46,6 +46,12 @@ DELETE FROM loops WHERE name IN (SELECT name FROM loops
     AND NOT EXISTS (SELECT 1 FROM loop_nodes n WHERE n.loop = loops.name)
 RETURNING name;
 
+-- What was not found in 400 days has ended: no issuer of ours signs for longer.
+-- name: gc_old_strays  args: count int  cols: id
+DELETE FROM loop_strays WHERE id IN (SELECT id FROM loop_strays
+    WHERE since <= now_us() - 34560000000000 LIMIT $1)
+RETURNING id;
+
 -- name: gc_certified_orders  args: count int, age int  cols: id
 DELETE FROM orders WHERE status = 'valid' AND id IN (SELECT c.order_id
     FROM certificates c WHERE c.not_after <= now_us() - $2

@@ -206,7 +206,8 @@ UPDATE loops SET state = 'valid', lease_until = NULL, holder = NULL,
     last_error_at = NULL, certificate = $3, serial = $4, not_before = $5,
     not_after = $6, key = $7, made_type = key_type, renew_at = $8,
     next_attempt = $9,
-    version = version + 1, stale = 0, warned = 99, pending_key = NULL,
+    version = version + 1, stale = 0, recall = NULL, warned = 99,
+    pending_key = NULL,
     pending_serial = NULL, pending_not_before = NULL,
     pending_not_after = NULL, updated = now_us()
 WHERE name = $1 AND attempt = $2 AND lease_until IS NOT NULL
@@ -217,7 +218,7 @@ RETURNING version
 UPDATE loops SET state = CASE WHEN $3 > 0 THEN 'failing' ELSE state END,
     failures = $3, next_attempt = $4, last_error = $5,
     last_error_at = now_us(), lease_until = NULL, holder = NULL,
-    pending_key = CASE WHEN $6 = 1 THEN pending_key END,
+    recall = NULL, pending_key = CASE WHEN $6 = 1 THEN pending_key END,
     pending_serial = CASE WHEN $6 = 1 THEN pending_serial END,
     pending_not_before = CASE WHEN $6 = 1 THEN pending_not_before END,
     pending_not_after = CASE WHEN $6 = 1 THEN pending_not_after END,
@@ -235,16 +236,17 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'valid', now_us())
 INSERT INTO certificates (id, loop, profile, issuer, serial, not_before,
     not_after, der, chain, spki_hash, names, status, revoked_at, reason,
     tell_at, created)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'revoked', now_us(), 4,
-    now_us(), now_us())
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'revoked', now_us(), 4,
+    now_us(), now_us()
+WHERE NOT EXISTS (SELECT 1 FROM certificates WHERE serial = $5 AND der = $8)
 ON CONFLICT (serial, issuer) DO NOTHING
 RETURNING id
 
 -- ---- strays
 
 -- The next one of an issuer, and whether it is time.
--- name: strays_next  args: issuer text  cols: id, loop, profile, names, key, key_column, since, tries, due
-SELECT id, loop, profile, names, key, key_column, since, tries,
+-- name: strays_next  args: issuer text  cols: id, loop, profile, issuer, names, key, key_column, since, tries, due
+SELECT id, loop, profile, issuer, names, key, key_column, since, tries,
     CASE WHEN next <= now_us() THEN 1 ELSE 0 END AS due
 FROM loop_strays WHERE issuer = $1 ORDER BY next LIMIT 1
 
@@ -277,17 +279,17 @@ FROM loops l JOIN certificates c ON c.id = l.certificate
     JOIN loop_nodes n ON n.loop = l.name AND n.node = $2
 WHERE l.name = $1 AND l.key IS NOT NULL
 
--- A newer pair that came meanwhile stays due.
--- name: loop_delivered  args: loop text, node text, version int  cols: delivered
+-- A newer pair, or another place for it, that came meanwhile stays due.
+-- name: loop_delivered  args: loop text, node text, version int, target text  cols: delivered
 UPDATE loop_nodes SET delivered = $3, delivered_at = now_us(), failures = 0,
     next_delivery = CASE WHEN due > $3 THEN next_delivery ELSE NULL END,
     error = NULL
-WHERE loop = $1 AND node = $2
+WHERE loop = $1 AND node = $2 AND target = $4
 RETURNING delivered
 
--- name: loop_undelivered  args: loop text, node text, failures int, next_delivery time, error text  cols: failures
+-- name: loop_undelivered  args: loop text, node text, failures int, next_delivery time, error text, target text  cols: failures
 UPDATE loop_nodes SET failures = $3, next_delivery = $4, error = $5
-WHERE loop = $1 AND node = $2
+WHERE loop = $1 AND node = $2 AND target = $6
 RETURNING failures
 
 -- ---- for people

@@ -86,6 +86,10 @@ names_the_value_and_what_would_do(void **state)
 		    "store: url = \"mysql://x\": must be sqlite:PATH or "
 		    "postgresql://USER@HOST/NAME, or file:PATH of a file that "
 		    "holds it" },
+		{ "store { url = \"postgressql://u:secret@h/db\" }",
+		    "store: url = \"********\": must be sqlite:PATH or "
+		    "postgresql://USER@HOST/NAME, or file:PATH of a file that "
+		    "holds it" },
 		{ "store { url = \"sqlite:\" }",
 		    "store: url = \"sqlite:\": needs a path behind sqlite:" },
 		{ "limits { new_order_per_account = 100 }",

@@ -447,7 +447,8 @@ what_was_seen_is_not_asked_for_again(void **state)
 	assert_int_equal(sign_it(w).r.class, ISSUER_OTHER);
 	turn_for(w->loop, UNIT);
 	assert_int_equal(w->nheard, before + 1); /* the list alone */
-	assert_int_equal(searches("absent"), 2);
+	assert_true(sign_it(w).r.absent);
+	assert_int_equal(searches("absent"), 3);
 }
 
 static void
@@ -487,6 +488,11 @@ a_mount_that_may_not_be_listed_is_asked_again(void **state)
 	assert_int_equal(lose_one(w).r.class, ISSUER_OK);
 	assert_int_equal(count_heard(w, SIGN), 2);
 	assert_int_equal(searches("blind"), 1);
+	/* who only looks is not told that there is nothing */
+	w->rq.since = when_now();
+	w->rq.look_only = true;
+	assert_false(sign_it(w).r.absent);
+	assert_int_equal(searches("blind"), 2);
 	assert_true(logged(w, "does not let us see"));
 }
 

@@ -350,6 +350,7 @@ CREATE TABLE loop_strays (
 	tries BIGINT NOT NULL DEFAULT 0 CHECK (tries >= 0) -- the fence
 );
 CREATE INDEX loop_strays_next ON loop_strays (issuer, next);
+CREATE INDEX loop_strays_since ON loop_strays (since);
 
 -- Cert loops that operators ask for. Written by them. Each change counts
 -- meta's asked_loops up, in its batch: so nodes see that there is another set.
