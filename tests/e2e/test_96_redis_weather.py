@@ -210,7 +210,8 @@ def test_issuance_goes_on_in_all_weathers(weather):
     assert recovery < RECOVERY
     slow = [s for s in clients.seen if s[1] > LONG]
     assert not slow, slow[:5]
-    assert max(clients.rows) <= 1, clients.rows
+    # each replica finds out for itself, and until then names Redis in nonces
+    assert max(clients.rows) <= len(members), clients.rows
     kinds = {a.status for _, _, a in clients.seen if a.problem is None}
     assert kinds <= {200, 201, 204}, kinds
     assert {a.problem for _, _, a in clients.seen} <= {None, "badNonce"}
