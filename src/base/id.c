@@ -78,3 +78,12 @@ id_is_valid(struct str s)
 	return s.n == ID_LEN && is_time(str_make(s.p, ID_TIME_LEN)) &&
 	    b64url_decode_exact(str_skip(s, ID_TIME_LEN), raw, sizeof(raw));
 }
+
+uint32_t
+id_draw(void)
+{
+	uint32_t r;
+
+	id_random(&r, sizeof(r));
+	return r;
+}

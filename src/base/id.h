@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/arena.h"
 #include "base/str.h"
@@ -25,5 +26,8 @@ bool id_is_valid(struct str);
 
 /* n random bytes from the kernel. Never fails: aborts instead. */
 void id_random(void *, size_t n);
+
+/* 32 of them: to choose one of many, or to spread what many do at once. */
+uint32_t id_draw(void);
 
 #endif

@@ -40,12 +40,9 @@ static void ask_count(struct certloops *, struct batch *);
 uint32_t
 certloops_draw(const struct certloops *cl)
 {
-	uint32_t r;
-
 	if (cl->options.draw != NULL)
 		return cl->options.draw(cl->options.draw_arg);
-	id_random(&r, sizeof(r));
-	return r;
+	return id_draw();
 }
 
 struct certloops *

@@ -97,15 +97,6 @@ gather_names(struct selfcert *s)
 
 /* ---- when */
 
-static uint32_t
-draw(void)
-{
-	uint32_t r;
-
-	id_random(&r, sizeof(r));
-	return r;
-}
-
 /* When the first of them is due; the clock may jump meanwhile. */
 static void
 start_timer(struct daemon *d)
@@ -151,12 +142,12 @@ finish(struct selfcert *s, const char *problem)
 		    s->rq.not_after / WHEN_SECOND);
 		l->self_failures = 0;
 		l->self_next = schedule_renewal(s->rq.not_before,
-		    s->rq.not_after, draw());
+		    s->rq.not_after, id_draw());
 		if (l->self_next < now + WHEN_MINUTE) /* the CA ends soon */
 			l->self_next = now + WHEN_MINUTE;
 	} else {
 		l->self_next = now +
-		    schedule_backoff(++l->self_failures, draw());
+		    schedule_backoff(++l->self_failures, id_draw());
 		log_error("while making a certificate for ourselves",
 		    LOG_STR("listener", s->l->conf->at.name),
 		    LOG_TEXT("cause", problem));

@@ -9,17 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/id.h"
 #include "base/when.h"
+#include "jobs/pace.h"
 #include "metrics/metrics.h"
 
-enum {
-	PAGE = 500, /* rows that one statement looks at */
-	REST = 3,   /* times what a page took, until the next */
-};
+enum { PAGE = 500 }; /* rows that one statement looks at */
 
 static const int64_t EVERY = 5 * WHEN_MINUTE;
-static const int64_t REST_MAX = 2 * WHEN_SECOND;
 
 /* The same days as those of the events of cert loops. */
 static const struct window {
@@ -79,16 +75,6 @@ begin(void *arg)
 	ask(e);
 }
 
-/* Somewhat earlier or later, so that replicas spread. */
-static void
-wait_for_next(struct endings *e)
-{
-	uint8_t r;
-
-	id_random(&r, sizeof(r));
-	timer_start(&e->next, EVERY - EVERY / 10 + EVERY / 5 * r / 255);
-}
-
 static void
 publish(struct endings *e)
 {
@@ -120,14 +106,6 @@ take_page(struct endings *e, const struct store_result *r)
 	return store_get_int(r, 0, 0, CERTS_ENDING_COUNT_STOP_N) == PAGE;
 }
 
-static int64_t
-rest_after(const struct endings *e)
-{
-	int64_t rest = (loop_mono(e->loop) - e->sent) * REST;
-
-	return rest < REST_MAX ? rest : REST_MAX;
-}
-
 static enum step
 on_page(void *arg, const struct store_result *r)
 {
@@ -138,12 +116,12 @@ on_page(void *arg, const struct store_result *r)
 	e->asking = false;
 	task_end(&e->task);
 	if (more) {
-		timer_start(&e->rest, rest_after(e));
+		timer_start(&e->rest, pace_rest(e->loop, e->sent));
 		return STEP_DONE;
 	}
 	if (good)
 		publish(e);
-	wait_for_next(e);
+	timer_start(&e->next, pace_spread(EVERY));
 	return STEP_DONE;
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/problem.h"
 #include "base/when.h"
+#include "jobs/pace.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
 
@@ -22,10 +23,7 @@ enum {
 	SWEEP_ROWS = 100,    /* of one statement */
 	SMALL_ROWS = 1000,   /* small ones, and many: one a request */
 	SWEEP_ROUNDS = 1000, /* of one sweep in a run */
-	REST = 3,            /* times what a batch took, until the next */
 };
-
-static const int64_t REST_MAX = 2 * WHEN_SECOND;
 
 /* What a sweep's statement takes, behind the number of rows. */
 enum sweep_needs {
@@ -202,14 +200,6 @@ count_rows(struct gc *gc, const struct store_result *r)
 	return n;
 }
 
-static int64_t
-rest_after(const struct gc *gc)
-{
-	int64_t rest = (loop_mono(gc->loop) - gc->sent) * REST;
-
-	return rest < REST_MAX ? rest : REST_MAX;
-}
-
 static enum step
 on_swept(void *arg, const struct store_result *r)
 {
@@ -224,7 +214,7 @@ on_swept(void *arg, const struct store_result *r)
 	gc->in_flight = false;
 	task_end(&gc->task);
 	if (more)
-		timer_start(&gc->rest, rest_after(gc));
+		timer_start(&gc->rest, pace_rest(gc->loop, gc->sent));
 	else
 		next_sweep(gc);
 	return STEP_DONE;

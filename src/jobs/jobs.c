@@ -8,6 +8,7 @@
 #include "jobs/endings.h"
 #include "jobs/gc.h"
 #include "jobs/overrides.h"
+#include "jobs/pace.h"
 
 struct jobs {
 	struct acme *acme;
@@ -18,23 +19,12 @@ struct jobs {
 	int64_t interval;
 };
 
-/* interval, a tenth more or less */
-static int64_t
-jitter(int64_t interval)
-{
-	uint32_t r;
-
-	id_random(&r, sizeof(r));
-	return interval - interval / 10 +
-	    (int64_t)(r % 1000) * (interval / 5) / 1000;
-}
-
 static void
 run_recovery(void *arg)
 {
 	struct jobs *j = arg;
 
-	timer_start(&j->recovery, jitter(j->interval));
+	timer_start(&j->recovery, pace_spread(j->interval));
 	acme_recover(j->acme);
 	acme_resume(j->acme);
 	acme_tell_issuers(j->acme);

@@ -247,14 +247,12 @@ static int64_t
 pick_pause(struct redis *r)
 {
 	int64_t pause = RETRY_MAX;
-	uint32_t random;
 
 	if (r->fault != FAULT_LASTING && r->failures < 6)
 		pause = RETRY_MIN << r->failures;
 	if (pause > RETRY_MAX)
 		pause = RETRY_MAX;
-	id_random(&random, sizeof(random));
-	return pause / 2 + random % (pause / 2);
+	return pause / 2 + id_draw() % (pause / 2);
 }
 
 /* The server's words may be in it. */

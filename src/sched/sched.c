@@ -58,15 +58,6 @@ struct sched_job {
 	bool running; /* until sched_done */
 };
 
-static uint32_t
-draw(void)
-{
-	uint32_t r;
-
-	id_random(&r, sizeof(r));
-	return r;
-}
-
 /* The interval, up to a twentieth more or less. */
 static void
 start_timer(struct sched_job *j)
@@ -75,7 +66,7 @@ start_timer(struct sched_job *j)
 
 	if (i > 0)
 		timer_start(&j->timer,
-		    i - i / 20 + (int64_t)(draw() % 1000) * (i / 10) / 1000);
+		    i - i / 20 + (int64_t)(id_draw() % 1000) * (i / 10) / 1000);
 }
 
 static void
@@ -121,7 +112,7 @@ sched_start(struct loop *l, struct store *st, const struct sched_options *o)
 	timer_init(&j->timer, l, on_due, j);
 	if (o->interval > 0)
 		timer_start(&j->timer,
-		    (int64_t)(draw() % 1000) * (o->interval / 10) / 1000);
+		    (int64_t)(id_draw() % 1000) * (o->interval / 10) / 1000);
 	return j;
 }
 

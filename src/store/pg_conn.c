@@ -106,10 +106,7 @@ pg_expect(struct pg_conn *c, enum pg_expect_kind kind, unsigned n,
 static int64_t
 jitter(int64_t usec)
 {
-	uint32_t r;
-
-	id_random(&r, sizeof(r));
-	return usec / 2 + (int64_t)(r % (uint64_t)(usec / 2 + 1));
+	return usec / 2 + (int64_t)(id_draw() % (uint64_t)(usec / 2 + 1));
 }
 
 static void
