@@ -121,6 +121,8 @@ parse_date(struct areq *q, const char *name, int64_t *out)
 		return problem_new(q->arena, PROBLEM_MALFORMED,
 		    "\"%s\" must be a date and time as RFC 3339 has it", name);
 	*out -= *out % WHEN_SECOND;
+	if (*out == 0)
+		*out = 1; /* 1970 is refused as others are, and not unsaid */
 	return NULL;
 }
 

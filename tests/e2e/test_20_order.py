@@ -247,6 +247,8 @@ def test_the_number_of_identifiers_is_bounded(strict):
 @pytest.mark.parametrize("members", [
     {"notBefore": "yesterday"}, {"notAfter": 7},
     {"notAfter": "2001-01-01T00:00:00Z"},
+    {"notAfter": "1970-01-01T00:00:00Z"},
+    {"notBefore": "1970-01-01T01:00:00+01:00"},
     {"notBefore": "2100-01-01T00:00:00Z"},
     {"notBefore": "2030-01-02T00:00:00Z",
      "notAfter": "2030-01-01T00:00:00Z"},
