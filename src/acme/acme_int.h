@@ -140,6 +140,7 @@ struct areq {
 	EVP_PKEY *key;
 	enum jwk_kind kind;
 	int64_t key_version;
+	bool cached;        /* so far only the cache was asked for these */
 	struct str limits;  /* of the account: see ratelimit/override.h */
 	struct str allowed; /* names of its external account; empty: any */
 	struct nonce nonce;

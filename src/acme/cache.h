@@ -4,7 +4,8 @@
  * a signature against. It may name a key that was changed, or an account that
  * was deactivated, less than a minute ago. No harm is done: the SQL of every
  * signed route carries the account's status and key version, so a stale entry
- * finds no row, and the gate loads the account again.
+ * finds no row, and the gate loads the account again; so it does before it
+ * says that a signature is wrong.
  */
 #ifndef ACME_CACHE_H
 #define ACME_CACHE_H

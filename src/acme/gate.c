@@ -24,7 +24,9 @@
 static enum step gate_key(struct areq *);
 static enum step gate_account(struct areq *);
 static enum step on_account(void *, const struct store_result *);
+static enum step on_account_anew(void *, const struct store_result *);
 static enum step gate_verified(struct areq *);
+static enum step gate_judge(struct areq *);
 
 /* Every problem past the opened nonce uses the nonce up. */
 static enum step
@@ -212,15 +214,16 @@ parse_kid(struct areq *q)
 }
 
 static enum step
-load_account(struct areq *q)
+load_account(struct areq *q, store_fn *fn)
 {
 	struct batch *b = store_new_batch(q->acme->store, &q->req->task,
 	    q->account);
 
+	q->cached = false;
 	store_add(b, SQL_ACCOUNT_GET);
 	store_str(b, q->account);
 	store_str(b, q->profile->name);
-	return store_send_batch(b, on_account, q);
+	return store_send_batch(b, fn, q);
 }
 
 static void
@@ -242,7 +245,8 @@ gate_account(struct areq *q)
 	known = cache_get(q->acme->cache, q->profile->name, q->account,
 	    loop_mono(q->acme->loop));
 	if (known == NULL)
-		return load_account(q);
+		return load_account(q, on_account);
+	q->cached = true;
 	q->key = known->key;
 	q->kind = known->kind;
 	q->key_version = known->key_version;
@@ -314,6 +318,26 @@ check_signature(struct areq *q)
 	return q->verified ? NULL : bad_signature(q);
 }
 
+/*
+ * Not by the key that the cache has. The account may have another one since,
+ * by way of another process: only the store can say so. Whoever has no key at
+ * all costs no more by this than by an account that does not exist.
+ */
+static enum step
+on_account_anew(void *arg, const struct store_result *r)
+{
+	struct areq *q = arg;
+	int64_t before = q->key_version;
+	const struct problem *pr = read_account(q, r);
+
+	if (pr == NULL && q->key_version != before)
+		pr = check_signature(q);
+	else if (pr == NULL)
+		pr = jws_alg_fits(q->jws.alg, q->kind) ? bad_signature(q) :
+							 bad_fit(q, q->kind);
+	return pr != NULL ? refuse(q, pr) : gate_judge(q);
+}
+
 /* RFC 8555 section 6.3: an empty payload is POST-as-GET. */
 static const struct problem *
 parse_payload(struct areq *q)
@@ -338,7 +362,19 @@ parse_payload(struct areq *q)
 	return NULL;
 }
 
-/* The key is at hand: verify, judge, redeem, go. */
+/* The signature is good: judge, redeem, go. */
+static enum step
+gate_judge(struct areq *q)
+{
+	const struct problem *pr;
+
+	if ((pr = parse_payload(q)) != NULL ||
+	    (q->route->check != NULL && (pr = q->route->check(q)) != NULL))
+		return refuse(q, pr);
+	return redeem_start(q);
+}
+
+/* The key is at hand. */
 static enum step
 gate_verified(struct areq *q)
 {
@@ -346,12 +382,12 @@ gate_verified(struct areq *q)
 
 	if (q->account.n > 0)
 		acme_log(q, "account", q->account);
-	if ((pr = check_signature(q)) != NULL ||
-	    (pr = parse_payload(q)) != NULL)
+	if ((pr = check_signature(q)) == NULL)
+		return gate_judge(q);
+	if (!q->cached)
 		return refuse(q, pr);
-	if (q->route->check != NULL && (pr = q->route->check(q)) != NULL)
-		return refuse(q, pr);
-	return redeem_start(q);
+	cache_drop(q->acme->cache, q->profile->name, q->account);
+	return load_account(q, on_account_anew);
 }
 
 /* ---- once more, with the account as it is now */

@@ -8,6 +8,7 @@ import time
 import pytest
 
 import fleet
+import jose
 from acme import Client
 from servers import wait_for
 
@@ -31,6 +32,26 @@ def test_without_redis_the_store_redeems(replicas):
     client.obtain(["one.store.example.org"])
     client.obtain(["two.store.example.org"])
     assert client.bad_nonces == 0
+
+
+def test_a_new_key_is_good_on_every_replica_at_once(replicas):
+    """RFC 8555 section 7.3.5, whatever their caches hold."""
+    members = replicas()
+    client = fleet.client_of(members)
+    client.register()
+    for _ in range(2):
+        for _ in members:       # each of them knows the key
+            client.post(client.kid, {})
+        old, new = client.key, jose.make_key()
+        url = client.directory["keyChange"]
+        client.post(url, jose.sign_jws(
+            new, {"alg": new.alg, "jwk": new.jwk(), "url": url},
+            {"account": client.kid, "oldKey": old.jwk()}))
+        for key, status in ((new, 200), (old, 403)):
+            for _ in members:
+                response = client.send(client.kid, {}, key=key)
+                assert response.status == status, response
+        client.key = new
 
 
 def test_nonces_in_the_store_are_swept_when_nobody_can_bring_them_again(
