@@ -1,17 +1,28 @@
 /* SPDX-License-Identifier: ISC */
-/* Object ids: time and random bits. */
+/* Random bytes; object ids: time and random bits. */
 #include "base/id.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 #include "base/b64url.h"
 #include "base/when.h"
 
-void
-id_random(void *out, size_t n)
+/*
+ * Bytes that the kernel gave and nobody has yet, in memory that a fork empties
+ * for the child, so that no two processes hand out the same. Taken from the
+ * end, and wiped as they are taken.
+ */
+struct pool {
+	size_t n;
+	uint8_t bytes[248];
+};
+
+static void
+ask_kernel(void *out, size_t n)
 {
 	unsigned char *p = out;
 
@@ -24,6 +35,44 @@ id_random(void *out, size_t n)
 		p += step;
 		n -= step;
 	}
+}
+
+/* NULL: this kernel cannot empty it for a child. */
+static struct pool *
+pool_map(void)
+{
+	void *p = mmap(NULL, sizeof(struct pool), PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		abort();
+	if (madvise(p, sizeof(struct pool), MADV_WIPEONFORK) == 0)
+		return p;
+	munmap(p, sizeof(struct pool));
+	return NULL;
+}
+
+void
+id_random(void *out, size_t n)
+{
+	static struct pool *pool;
+	static bool tried;
+
+	if (!tried) {
+		tried = true;
+		pool = pool_map();
+	}
+	if (pool == NULL || n > sizeof(pool->bytes) / 4) {
+		ask_kernel(out, n);
+		return;
+	}
+	if (n > pool->n) {
+		ask_kernel(pool->bytes, sizeof(pool->bytes));
+		pool->n = sizeof(pool->bytes);
+	}
+	pool->n -= n;
+	memcpy(out, pool->bytes + pool->n, n);
+	explicit_bzero(pool->bytes + pool->n, n);
 }
 
 /*

@@ -24,7 +24,10 @@ void id_write(char out[static ID_LEN]);
 /* Does s look like an id of ours? Anything else need not reach the store. */
 bool id_is_valid(struct str);
 
-/* n random bytes from the kernel. Never fails: aborts instead. */
+/*
+ * n random bytes of the kernel's; few at a time are asked for together. A child
+ * after a fork gets others. For one thread. Never fails: aborts instead.
+ */
 void id_random(void *, size_t n);
 
 /* 32 of them: to choose one of many, or to spread what many do at once. */

@@ -11,6 +11,9 @@
 #include "base/problem.h"
 #include "base/when.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 static int order[3], norder;
 
 static void
@@ -170,6 +173,56 @@ hex_is_reversible(void **state)
 	assert_str(out, "\x01\xfe");
 	assert_false(hex_decode(*state, STR("1"), &out));
 	assert_false(hex_decode(*state, STR("0g"), &out));
+}
+
+/* Bytes are asked for in advance; a child must not have the same ones. */
+static void
+a_child_draws_other_random_bytes_than_its_parent(void **state)
+{
+	uint8_t ours[16], theirs[16];
+	int fds[2], status;
+	pid_t pid;
+
+	(void)state;
+	(void)id_draw(); /* now some are there in advance */
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		id_random(theirs, sizeof(theirs));
+		_exit(write(fds[1], theirs, sizeof(theirs)) !=
+		    (ssize_t)sizeof(theirs));
+	}
+	id_random(ours, sizeof(ours));
+	assert_int_equal(read(fds[0], theirs, sizeof(theirs)), sizeof(theirs));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_memory_not_equal(ours, theirs, sizeof(ours));
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void
+random_bytes_of_any_length_are_all_set(void **state)
+{
+	uint8_t all[300], none[300], drawn[300];
+
+	(void)state;
+	for (size_t n = 1; n <= sizeof(drawn); n += 13) {
+		memset(all, 0xff, n);
+		memset(none, 0, n);
+		for (int i = 0; i < 60; i++) {
+			id_random(drawn, n);
+			for (size_t k = 0; k < n; k++) {
+				all[k] &= drawn[k];
+				none[k] |= drawn[k];
+			}
+		}
+		for (size_t k = 0; k < n; k++) {
+			assert_int_equal(all[k], 0);
+			assert_int_equal(none[k], 0xff);
+		}
+	}
 }
 
 static void
@@ -416,6 +469,8 @@ main(void)
 		T(buf_stops_at_its_bound),
 		T(b64url_is_strict_and_reversible),
 		T(hex_is_reversible),
+		T(a_child_draws_other_random_bytes_than_its_parent),
+		T(random_bytes_of_any_length_are_all_set),
 		T(ids_are_valid_and_differ),
 		T(json_reads_a_document),
 		T(json_refuses_what_is_not_one_strict_value),
