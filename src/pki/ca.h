@@ -88,8 +88,10 @@ struct str pki_sign_tbs(struct arena *, const struct pki_ca *, struct str tbs);
 unsigned pki_key_usage_for(enum pki_key_kind);
 
 /*
- * A fresh serial: 16 random bytes, the first from 0x01 to 0x7f, so that the
- * number is positive and has one spelling of 32 digits.
+ * A fresh serial: 6 bytes of the milliseconds since 1970, so that those of one
+ * time stand together in every index, then 80 random bits (at least 64 must
+ * be, as the CA/Browser Forum has it). The first byte is from 0x01 to 0x7f, so
+ * that the number is positive and has one spelling of 32 digits.
  */
 void pki_random_serial(uint8_t out[static PKI_SERIAL_LEN]);
 

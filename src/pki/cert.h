@@ -21,6 +21,7 @@ enum {
 	PKI_PEM_FILE_MAX = 262144,
 	PKI_URL_MAX = 1024,
 	PKI_SERIAL_LEN = 16,     /* of ours */
+	PKI_SERIAL_TIME = 6,     /* bytes of it that are time */
 	PKI_EXTENSIONS_MAX = 32, /* of one certificate */
 };
 

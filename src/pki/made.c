@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* CAs that we make ourselves: a root, and an issuing CA under it. */
 #include "base/id.h"
+#include "base/when.h"
 #include "pki/build_int.h"
 #include "pki/ca.h"
 
@@ -19,10 +20,14 @@ struct ca_exts {
 void
 pki_random_serial(uint8_t out[static PKI_SERIAL_LEN])
 {
-	do {
-		id_random(out, PKI_SERIAL_LEN);
-		out[0] &= 0x7f;
-	} while (out[0] == 0);
+	uint64_t ms = (uint64_t)(when_now() / 1000);
+
+	for (size_t i = PKI_SERIAL_TIME; i-- > 0; ms >>= 8)
+		out[i] = (uint8_t)ms;
+	/* positive and of one spelling, whatever the clock says */
+	if (out[0] == 0 || out[0] > 0x7f)
+		out[0] = 1;
+	id_random(out + PKI_SERIAL_TIME, PKI_SERIAL_LEN - PKI_SERIAL_TIME);
 }
 
 static bool

@@ -15,6 +15,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/hex.h"
+#include "base/when.h"
 #include "world.h"
 
 /* Build, judge, sign, judge again. */
@@ -301,6 +302,36 @@ serials_are_positive_and_have_one_spelling(void **state)
 
 /* ---- reading certificates of others */
 
+/* 80 bits: each of them is seen as 0 and as 1. */
+static void
+serials_are_in_order_of_time_and_random_behind_it(void **state)
+{
+	uint8_t s[PKI_SERIAL_LEN], last[PKI_SERIAL_LEN] = { 0 };
+	uint8_t all[PKI_SERIAL_LEN], none[PKI_SERIAL_LEN] = { 0 };
+	uint64_t before = (uint64_t)(when_now() / 1000), ms;
+
+	(void)state;
+	memset(all, 0xff, sizeof(all));
+	for (int i = 0; i < 500; i++) {
+		pki_random_serial(s);
+		assert_true(memcmp(s, last, PKI_SERIAL_TIME) >= 0);
+		memcpy(last, s, sizeof(s));
+		for (size_t k = PKI_SERIAL_TIME; k < sizeof(s); k++) {
+			all[k] &= s[k];
+			none[k] |= s[k];
+		}
+	}
+	for (size_t k = PKI_SERIAL_TIME; k < sizeof(s); k++) {
+		assert_int_equal(all[k], 0);
+		assert_int_equal(none[k], 0xff);
+	}
+	ms = 0;
+	for (size_t k = 0; k < PKI_SERIAL_TIME; k++)
+		ms = ms << 8 | s[k];
+	assert_true(ms >= before);
+	assert_true(ms <= (uint64_t)(when_now() / 1000));
+}
+
 static void
 a_serial_of_twenty_bytes_may_have_a_zero_before_it(void **state)
 {
@@ -570,6 +601,7 @@ main(void)
 		T(specs_out_of_bounds_are_not_built),
 		T(many_names_fit),
 		T(serials_are_positive_and_have_one_spelling),
+		T(serials_are_in_order_of_time_and_random_behind_it),
 		T(a_serial_of_twenty_bytes_may_have_a_zero_before_it),
 		T(certificates_that_are_malformed_name_the_part),
 		T(extensions_are_read_to_their_end),
