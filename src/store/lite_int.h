@@ -55,6 +55,14 @@ void lite_close(struct lite_db *d);
 bool lite_prepare(struct arena *, const struct store_options *,
     enum store_migrate, const char **why);
 
+/* ---- lite_log.c */
+
+/*
+ * The name of a layer over the one that SQLite uses by itself; it gathers what
+ * is written to a write-ahead log. It does not go away.
+ */
+const char *lite_log_layer(void);
+
 /* ---- lite_run.c */
 
 /*

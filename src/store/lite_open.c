@@ -183,7 +183,7 @@ lite_open(struct lite_db *d, const char *url, struct arena *a, const char **why)
 	(void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
 	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	rc = sqlite3_open_v2(path, &d->db,
-	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, lite_log_layer());
 	if (rc != SQLITE_OK) {
 		*why = str_printf(a, "cannot open the database %s: %s", path,
 		    d->db != NULL ? sqlite3_errmsg(d->db) : sqlite3_errstr(rc))

@@ -123,6 +123,7 @@ int run_both_tests(void);
 int run_pg_tests(void);
 int run_pg_break_tests(void);
 int run_lite_tests(void);
+int run_lite_log_tests(void);
 int run_prepare_tests(void);
 int run_standby_tests(void);
 

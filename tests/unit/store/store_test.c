@@ -32,6 +32,7 @@ main(int argc, char **argv)
 		return run_standby_tests() == 0 ? 0 : 1;
 	failed += run_prepare_tests();
 	failed += run_lite_tests();
+	failed += run_lite_log_tests();
 	failed += run_both_tests();
 	failed += run_pg_tests();
 	failed += run_pg_break_tests();
