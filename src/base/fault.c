@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Counting down to a death by SIGKILL; bugs that were asked for. */
+/* Counting down to a death or a failure; bugs that were asked for. */
 #include "base/fault.h"
 
 #ifdef ENABLE_FAULTS
@@ -9,18 +9,29 @@
 #include <string.h>
 #include <unistd.h>
 
-static unsigned left; /* points until the end; 0: none is set */
+enum { WAY_MAX = 48 };
+
+/* What is asked for: at the how-manieth from now; 0: at none. */
+struct order {
+	char way[WAY_MAX + 1]; /* "" for a death */
+	unsigned left;
+};
+
+static struct order death, failure;
 
 static void
-read_order(void)
+read_order(struct order *o, const char *variable)
 {
-	const char *path = getenv("CERTLOOP_FAULT");
+	const char *path = getenv(variable);
 	FILE *f = path != NULL ? fopen(path, "re") : NULL;
+	bool ok;
 
 	if (f == NULL)
 		return;
-	if (fscanf(f, "%u", &left) != 1)
-		left = 0;
+	*o = (struct order){ .left = 0 };
+	ok = o == &death || fscanf(f, "%48s", o->way) == 1;
+	if (!ok || fscanf(f, "%u", &o->left) != 1)
+		o->left = 0;
 	fclose(f);
 	(void)unlink(path);
 }
@@ -28,11 +39,22 @@ read_order(void)
 void
 fault_here(const char *point)
 {
-	read_order();
-	if (left == 0 || --left > 0)
+	read_order(&death, "CERTLOOP_FAULT");
+	if (death.left == 0 || --death.left > 0)
 		return;
 	fprintf(stderr, "fault: killed at %s\n", point);
 	(void)kill(getpid(), SIGKILL);
+}
+
+bool
+fault_fails(const char *way)
+{
+	read_order(&failure, "CERTLOOP_FAIL");
+	if (failure.left == 0 || strcmp(failure.way, way) != 0 ||
+	    --failure.left > 0)
+		return false;
+	fprintf(stderr, "fault: %s\n", way);
+	return true;
 }
 
 bool

@@ -17,6 +17,7 @@
 #include <unbound.h>
 #include <unbound-event.h>
 
+#include "base/fault.h"
 #include "base/when.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
@@ -254,9 +255,18 @@ on_packet(void *arg, int rcode, void *packet, int len, int sec, char *why,
 static void
 start_lookup(struct lookup *l)
 {
-	int e = ub_resolve_event(l->dns->ub, l->name.p, (int)l->type,
-	    DNS_CLASS_IN, l, on_packet, &l->id);
+	int e;
 
+	if (FAILS("failing-dns-servfail")) {
+		on_packet(l, 2, NULL, 0, 0, NULL, 0);
+		return;
+	}
+	if (FAILS("failing-dns-timeout")) {
+		refuse_lookup(l, DNS_TIMEOUT, "no answer in time");
+		return;
+	}
+	e = ub_resolve_event(l->dns->ub, l->name.p, (int)l->type, DNS_CLASS_IN,
+	    l, on_packet, &l->id);
 	if (e != 0 && l->state == LOOKUP_RUNNING)
 		refuse_lookup(l, DNS_FAILED,
 		    str_dup(l->arena, str_from(ub_strerror(e))).p);

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "base/fault.h"
 #include "base/when.h"
 
 enum {
@@ -359,6 +360,10 @@ transfer_start(struct fetch_call *call, CURLM *multi)
 		    "libcurl refuses the request");
 		return false;
 	}
+	if (FAILS("failing-fetch-refused")) {
+		call_finish(call, FETCH_NO_CONNECTION, "connection refused");
+		return false;
+	}
 	set_limits(c);
 	set_tls(call);
 	set_callbacks(call);
@@ -460,6 +465,14 @@ transfer_finish(struct fetch_call *call, CURLcode e)
 						  curl_easy_strerror(e);
 	enum fetch_error error;
 
+	if (e == CURLE_OK && FAILS("failing-fetch-late"))
+		e = CURLE_OPERATION_TIMEDOUT;
+	if (e == CURLE_OK && FAILS("failing-fetch-short"))
+		e = CURLE_PARTIAL_FILE;
+	if (e == CURLE_OK && FAILS("failing-fetch-reset")) {
+		call->result.phase = FETCH_ANSWER;
+		e = CURLE_RECV_ERROR;
+	}
 	/* the library takes a header that is cut for one that ends */
 	if (e == CURLE_OK && call->result.phase != FETCH_BODY)
 		e = CURLE_GOT_NOTHING;

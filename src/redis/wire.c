@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/when.h"
 
 enum {
@@ -200,6 +201,10 @@ flush(void *arg)
 	struct redis *r = arg;
 	ssize_t n;
 
+	if (FAILS("failing-redis-cut")) {
+		redis_drop(r, FAULT_PASSING, "cannot write: it was cut");
+		return;
+	}
 	while (r->out_sent < r->out_len) {
 		n = send(r->fd, r->out + r->out_sent, r->out_len - r->out_sent,
 		    MSG_NOSIGNAL);
@@ -257,6 +262,17 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- read */
 
+/* Made to fail: an error instead of this answer. */
+static void *
+refuse(struct redis *r, void *reply)
+{
+	static char text[] = "OOM command not allowed: it was made to fail";
+	const redisReadTask task = { .type = REDIS_REPLY_ERROR };
+
+	freeReplyObject(reply);
+	return r->reader->fn->createString(&task, text, sizeof(text) - 1);
+}
+
 /* All answers that are complete. False if the connection is gone. */
 static bool
 take_answers(struct redis *r)
@@ -272,6 +288,8 @@ take_answers(struct redis *r)
 		}
 		if (reply == NULL)
 			break;
+		if (FAILS("failing-redis-error"))
+			reply = refuse(r, reply);
 		command_answer(r, reply);
 		if (r->fd == -1)
 			return false;
@@ -291,6 +309,10 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	ssize_t n;
 
 	(void)what;
+	if (FAILS("failing-redis-unheard")) {
+		redis_drop(r, FAULT_PASSING, "the connection ended");
+		return;
+	}
 	for (int i = 0; i < READS_MAX; i++) {
 		n = recv(fd, bytes, sizeof(bytes), 0);
 		if (n == -1 && errno == EINTR)

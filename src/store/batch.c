@@ -124,6 +124,25 @@ store_require(struct batch *b)
 	b->stmts[b->nstmts - 1].guard = true;
 }
 
+/* Is it not to be sent at all? */
+static bool
+fails_unsent(struct batch *b)
+{
+	const struct store *st = b->store;
+
+	if (b->bad != NULL)
+		batch_finish(b, STORE_ERROR, b->bad);
+	else if (st->depth > st->queue_max || FAILS("failing-store-busy"))
+		batch_finish(b, STORE_BUSY, "the store's queue is full");
+	else if (FAILS("failing-store-down"))
+		batch_finish(b, STORE_DOWN, "no connection in time");
+	else if (FAILS("failing-store-error"))
+		batch_finish(b, STORE_ERROR, "it was made to fail");
+	else
+		return false;
+	return true;
+}
+
 enum step
 store_send_batch(struct batch *b, store_fn *fn, void *arg)
 {
@@ -142,11 +161,7 @@ store_send_batch(struct batch *b, store_fn *fn, void *arg)
 	b->deadline = b->sent + st->deadline;
 	task_wait(b->task, &b->op);
 	st->depth++;
-	if (b->bad != NULL)
-		batch_finish(b, STORE_ERROR, b->bad);
-	else if (st->depth > st->queue_max)
-		batch_finish(b, STORE_BUSY, "the store's queue is full");
-	else
+	if (!fails_unsent(b))
 		st->driver->send(st, b);
 	return STEP_WAITING;
 }
@@ -221,6 +236,9 @@ batch_finish(struct batch *b, enum store_status status, const char *cause)
 
 	assert(b->state == BATCH_WAITING || b->state == BATCH_SENT);
 	assert(st->depth > 0);
+	if (status == STORE_OK && !b->read_only &&
+	    FAILS("failing-store-unheard"))
+		status = STORE_UNKNOWN; /* it is written, and nobody heard */
 	b->state = BATCH_DONE;
 	st->depth--;
 	measure(b, status);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "store/pg_int.h"
 
 /* Object ids of types, fixed in PostgreSQL's catalog. */
@@ -246,6 +247,8 @@ pg_send_unit(struct pg_conn *c, enum pg_unit kind, struct batch **group,
 		group[i]->last = i == n - 1;
 		TAILQ_INSERT_TAIL(&c->sent, group[i], entry);
 	}
+	if (FAILS("failing-store-cut"))
+		return false;
 	if (kind != PG_ALONE && writes && !prepare_own(c))
 		return false;
 	for (unsigned i = 0; i < n; i++)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: ISC
+"""The n-th operation of a kind fails, for n = 1, 2, 3, ... until a run passes
+without any (tests/lib/failing.py says how). Each time the client comes through
+by ordinary repeating, or is told what is wrong; the server stays or ends in
+order, and nothing is lost, stuck, half-written or left behind.
+
+Here a few n of each kind are tried; make proof-faults (CERTLOOP_FAULTS=all)
+walks them all."""
+
+import os
+
+import pytest
+
+import failing
+
+ALL = os.environ.get("CERTLOOP_FAULTS") == "all"
+MAX = 2000      # of one flow; past it something runs in circles
+
+
+def numbers(*few):
+    return range(1, MAX) if ALL else few
+
+
+@pytest.fixture
+def new_world(new_server, tmp_path):
+    made = []
+
+    def start(engine, **options):
+        made.append(failing.World(new_server, tmp_path, engine, **options))
+        if not made[-1].can_fail():
+            pytest.skip("this build has no --enable-faults")
+        return made[-1].start()
+    yield start
+    for one in made:
+        one.close()
+
+
+def walk(world, figures, ways, flows, few):
+    """Each of the ways through each of the flows; then the judgement."""
+    for flow in flows:
+        getattr(world, flow)()      # statements are prepared, pools filled
+    world.get(f"{world.server.base}/acme/directory")
+    fds = world.server.fds()
+    for way in ways:
+        for flow in flows:
+            reached, clean = world.walk(way, getattr(world, flow),
+                                        numbers(*few))
+            assert reached > 0, f"{flow} passes no operation of {way}"
+            assert clean or not ALL
+            figures(way=way, flow=flow, engine=world.server.store.engine,
+                    reached=reached, clean=clean, problems=world.problems)
+    assert world.rest() == []
+    assert world.stray_files() == []
+    if not world.ends:
+        failing.wait_for(lambda: world.server.fds() <= fds + 2, 60,
+                         "connections to end, and their descriptors")
+
+
+@pytest.mark.parametrize("flow", ["life", "proof", "vault", "loop", "admin"])
+def test_the_nth_batch_fails(new_world, engine, figures, flow):
+    world = new_world(engine)
+    ways = [way for way in failing.STORE
+            if way != "failing-store-cut" or engine == "postgres"]
+    if not ALL:     # each of them with some flow
+        at = ["life", "proof", "vault", "loop", "admin"].index(flow)
+        ways = [ways[at % len(ways)]]
+    if flow == "admin" and "failing-store-unheard" in ways:
+        ways.remove("failing-store-unheard")    # it only reads
+    walk(world, figures, ways, [flow], (1, 4))
+
+
+def test_the_nth_dns_query_fails(new_world, figures):
+    walk(new_world("sqlite"), figures, failing.DNS, ["proof"], (1, 3))
+
+
+@pytest.mark.parametrize("flow", ["proof", "vault"])
+def test_the_nth_fetch_fails(new_world, figures, flow):
+    walk(new_world("sqlite"), figures, failing.FETCH, [flow], (1,))
+
+
+def test_the_nth_command_to_redis_fails(new_world, redis, figures):
+    walk(new_world("sqlite", redis=redis), figures, failing.REDIS, ["life"],
+         (2, 5))
