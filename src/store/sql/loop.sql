@@ -88,8 +88,9 @@ WHERE name = $1 AND state <> 'stopped'
     AND NOT EXISTS (SELECT 1 FROM loop_nodes WHERE loop = $1)
 RETURNING name
 
--- What it claimed is nobody's any more, as in loop_stray.
--- name: loop_stray_stopped  args: id text, name text
+-- What a loop claimed of a remote issuer, and may have come to be, is kept as a
+-- stray: of which loop, the conditions say.
+-- part: keep_stray_of
 INSERT INTO loop_strays (id, loop, profile, issuer, names, key, key_column,
     since, next)
 SELECT $1, name, pending_profile, pending_issuer, pending_names,
@@ -97,13 +98,23 @@ SELECT $1, name, pending_profile, pending_issuer, pending_names,
     CASE WHEN pending_key IS NULL THEN 'key' ELSE 'pending_key' END,
     pending_not_before, now_us() + 600000000
 FROM loops
-WHERE name = $2 AND state = 'stopped' AND pending_not_before IS NOT NULL
+
+-- part: may_be_stray
+pending_not_before IS NOT NULL
     AND pending_serial IS NULL AND pending_names IS NOT NULL
     AND COALESCE(pending_key, key) IS NOT NULL
 
--- name: loop_let_go_stopped  args: name text
+-- part: let_go_of_claim
 UPDATE loops SET pending_key = NULL, pending_serial = NULL,
     pending_not_before = NULL, pending_not_after = NULL
+
+-- What it claimed is nobody's any more, as in loop_stray.
+-- name: loop_stray_stopped  args: id text, name text
+{keep_stray_of}
+WHERE name = $2 AND state = 'stopped' AND {may_be_stray}
+
+-- name: loop_let_go_stopped  args: name text
+{let_go_of_claim}
 WHERE name = $1 AND state = 'stopped' AND pending_not_before IS NOT NULL
 
 -- name: loops_of_node  args: node text, source text, after text, count int  cols: name, names
@@ -143,23 +154,14 @@ WHERE name = $1 AND attempt = $2 AND next_attempt <= now_us()
 -- changed the row in between has raised `attempt`, or the next one is not due:
 -- then the claim, in the same batch, finds no row.
 -- name: loop_stray  args: id text, name text, attempt int, oldest time, fresh int
-INSERT INTO loop_strays (id, loop, profile, issuer, names, key, key_column,
-    since, next)
-SELECT $1, name, pending_profile, pending_issuer, pending_names,
-    COALESCE(pending_key, key),
-    CASE WHEN pending_key IS NULL THEN 'key' ELSE 'pending_key' END,
-    pending_not_before, now_us() + 600000000
-FROM loops
-WHERE name = $2 AND attempt = $3 AND pending_not_before IS NOT NULL
-    AND pending_serial IS NULL AND pending_names IS NOT NULL
-    AND COALESCE(pending_key, key) IS NOT NULL
+{keep_stray_of}
+WHERE name = $2 AND attempt = $3 AND {may_be_stray}
     AND NOT (pending_not_before >= $4 AND pending_names = names
         AND pending_profile = profile AND pending_issuer = issuer
         AND pending_type = key_type AND (pending_key IS NOT NULL) = ($5 = 1))
 
 -- name: loop_let_go  args: name text, attempt int, oldest time, fresh int
-UPDATE loops SET pending_key = NULL, pending_serial = NULL,
-    pending_not_before = NULL, pending_not_after = NULL
+{let_go_of_claim}
 WHERE name = $1 AND attempt = $2 AND pending_not_before IS NOT NULL
     AND CASE WHEN pending_not_before >= $3 AND pending_names = names
         AND pending_profile = profile AND pending_issuer = issuer
