@@ -201,17 +201,6 @@ tls_server_discard(struct tls_state *staged)
 	state_unref(staged);
 }
 
-bool
-tls_server_reload(struct tls_server *s, const struct tls_server_options *o,
-    struct arena *a, const char **why)
-{
-	struct tls_state *staged = tls_server_stage(s, o, a, why);
-
-	if (staged != NULL)
-		tls_server_swap(s, staged);
-	return staged != NULL;
-}
-
 /* A copy of old in which c stands at its name's place. Takes c over. */
 static struct tls_state *
 with_cert(const struct tls_state *old, struct tls_cert *c)

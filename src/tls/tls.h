@@ -6,7 +6,7 @@
  * certificates, session tickets under keys that rotate.
  *
  * Nothing here blocks, except reading files in tls_server_new and
- * tls_server_reload.
+ * tls_server_stage.
  */
 #ifndef TLS_TLS_H
 #define TLS_TLS_H
@@ -66,17 +66,12 @@ struct tls_server *tls_server_new(const struct tls_server_options *,
     struct arena *, const char **why);
 
 /*
- * The same into a server that is in use. New handshakes see the new state,
- * open connections keep theirs. On failure nothing changes and *why says
- * why. A pair with only a name keeps what tls_server_set_pair gave it.
- */
-bool tls_server_reload(struct tls_server *, const struct tls_server_options *,
-    struct arena *, const char **why);
-
-/*
- * tls_server_reload in two steps, for several servers that change all or
- * none: stage each (NULL: *why says why), then swap each, which cannot fail;
- * or discard what was staged. Nothing else may change the server in between.
+ * The same into a server that is in use, in two steps, for several servers
+ * that change all or none: stage each (NULL: nothing changes and *why says
+ * why), then swap each, which cannot fail; or discard what was staged. Nothing
+ * else may change the server in between. New handshakes see the new state,
+ * open connections keep theirs. A pair with only a name keeps what
+ * tls_server_set_pair gave it.
  */
 struct tls_state;
 struct tls_state *tls_server_stage(const struct tls_server *,

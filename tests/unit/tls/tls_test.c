@@ -551,6 +551,16 @@ a_forged_ticket_means_a_full_handshake(void **state)
 /* ---- reload */
 
 static void
+reload(struct rig *r, struct tls_server *s, const struct tls_server_options *o)
+{
+	const char *why;
+	struct tls_state *staged = tls_server_stage(s, o, r->arena, &why);
+
+	assert_non_null(staged);
+	tls_server_swap(s, staged);
+}
+
+static void
 a_reload_swaps_certificates_and_keeps_tickets(void **state)
 {
 	struct rig *r = *state;
@@ -559,7 +569,6 @@ a_reload_swaps_certificates_and_keeps_tickets(void **state)
 	struct tls_server_options next = { .pairs = r->pairs + 1, .npairs = 1 };
 	SSL_CTX *ctx = made_client(&r->ca);
 	struct ends open, half;
-	const char *why;
 
 	open_ends(&open, r, s, ctx, NULL);
 	assert_true(shake(&open));
@@ -567,7 +576,7 @@ a_reload_swaps_certificates_and_keeps_tickets(void **state)
 	assert_int_equal(tls_conn_handshake(half.server), TLS_WANT_READ);
 	assert_false(resume(r, s, ctx));
 
-	assert_true(tls_server_reload(s, &next, r->arena, &why));
+	reload(r, s, &next);
 	expect_cert(r, s, "one.test", "two");
 	assert_true(resume(r, s, ctx));
 	talk(&open);
@@ -591,7 +600,7 @@ a_failed_reload_changes_nothing(void **state)
 	const char *why = NULL;
 
 	bad[1].key_pem = r->one.key_pem;
-	assert_false(tls_server_reload(s, &next, r->arena, &why));
+	assert_null(tls_server_stage(s, &next, r->arena, &why));
 	assert_string_equal(why,
 	    "certificate \"wild\": its first certificate does not belong to "
 	    "the key");
@@ -617,13 +626,12 @@ a_session_does_not_outlive_the_rules_for_clients(void **state)
 		    0644) };
 	SSL_CTX *ctx = made_client(&r->ca);
 	struct ends e;
-	const char *why;
 
 	SSL_CTX_use_certificate(ctx, client.cert);
 	SSL_CTX_use_PrivateKey(ctx, client.key);
 	assert_false(resume(r, s, ctx));
 	assert_true(resume(r, s, ctx));
-	assert_true(tls_server_reload(s, &o, r->arena, &why));
+	reload(r, s, &o);
 	open_ends(&e, r, s, ctx, NULL);
 	SSL_set_session(e.client, last_session);
 	assert_false(shake(&e)); /* ca is nobody any more */
@@ -683,7 +691,7 @@ a_place_is_filled_and_survives_a_reload(void **state)
 	    r->one.key_pem, r->arena, &why));
 	expect_cert(r, s, NULL, "one"); /* the first place */
 	expect_cert(r, s, "two.test", "two");
-	assert_true(tls_server_reload(s, &o, r->arena, &why));
+	reload(r, s, &o);
 	expect_cert(r, s, NULL, "one");
 	expect_cert(r, s, "two.test", "two");
 	assert_true(tls_server_set_pair(s, "new", r->wild.cert_pem,
