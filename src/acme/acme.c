@@ -279,12 +279,6 @@ acme_issuing(const struct acme *acme)
 	return acme->nissuing;
 }
 
-unsigned
-acme_validating(const struct acme *acme)
-{
-	return acme->nvalidating;
-}
-
 void
 acme_free(struct acme *acme)
 {

@@ -113,9 +113,6 @@ bool acme_check_conf(struct acme *, const struct conf *, struct arena *,
  */
 void acme_drain(struct acme *, void (*fn)(void *), void *arg);
 
-/* Challenges being validated now. */
-unsigned acme_validating(const struct acme *);
-
 /* Orders being issued now; of these, those that wait for an issuer or for the
  * store, and not for their next try. */
 unsigned acme_issuing(const struct acme *);

@@ -43,7 +43,6 @@ struct arena {
 	struct chunk *chunks;
 	struct hook *hooks;
 	char *p, *end; /* free part of the newest shared chunk */
-	size_t size;
 };
 
 static void *
@@ -90,11 +89,10 @@ drop(struct chunk *c)
 /* ---- arenas */
 
 static char *
-add_chunk(struct arena *a, struct chunk *c, size_t data)
+add_chunk(struct arena *a, struct chunk *c)
 {
 	c->next = a->chunks;
 	a->chunks = c;
-	a->size += sizeof(*c) + data;
 	return c->data;
 }
 
@@ -104,7 +102,7 @@ add_own(struct arena *a, size_t data)
 	struct chunk *c = take(sizeof(*c) + data);
 
 	c->shared = false;
-	return add_chunk(a, c, data);
+	return add_chunk(a, c);
 }
 
 struct arena *
@@ -119,7 +117,6 @@ arena_create(void)
 		.chunks = c,
 		.p = c->data + head,
 		.end = c->data + CHUNK,
-		.size = sizeof(*c) + CHUNK,
 	};
 	return a;
 }
@@ -135,7 +132,7 @@ arena_alloc(struct arena *a, size_t size)
 	if (size > (size_t)(a->end - a->p)) {
 		if (size > CHUNK / 4)
 			return add_own(a, size);
-		a->p = add_chunk(a, take_shared(), CHUNK);
+		a->p = add_chunk(a, take_shared());
 		a->end = a->p + CHUNK;
 	}
 	p = a->p;
@@ -184,10 +181,4 @@ arena_destroy(struct arena *a)
 		next = c->next; /* the last one holds the arena itself */
 		drop(c);
 	}
-}
-
-size_t
-arena_size(const struct arena *a)
-{
-	return a->size;
 }

@@ -26,9 +26,6 @@ void arena_defer(struct arena *, void (*fn)(void *), void *arg);
 /* Run the deferred calls, then free everything. NULL is fine. */
 void arena_destroy(struct arena *);
 
-/* Bytes taken from the system so far, for bounds and tests. */
-size_t arena_size(const struct arena *);
-
 #define arena_new(a, type) ((type *)arena_zalloc((a), sizeof(type)))
 #define arena_array(a, type, n)                                                \
 	((type *)arena_zalloc_array((a), (n), sizeof(type)))

@@ -295,7 +295,6 @@ const struct conf_issuer *conf_find_issuer(const struct conf *,
     struct str name);
 const struct conf_listener *conf_find_listener(const struct conf *,
     struct str name);
-const struct conf_loop *conf_find_loop(const struct conf *, struct str name);
 
 /* ---- showing and comparing */
 

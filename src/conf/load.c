@@ -464,12 +464,3 @@ conf_find_issuer(const struct conf *c, struct str name)
 			return &c->issuers[i];
 	return NULL;
 }
-
-const struct conf_loop *
-conf_find_loop(const struct conf *c, struct str name)
-{
-	for (size_t i = 0; i < c->nloops; i++)
-		if (str_eq(c->loops[i].at.name, name))
-			return &c->loops[i];
-	return NULL;
-}

@@ -210,17 +210,6 @@ load_certs(struct arena *a, const char *path, struct str *chain, size_t *n)
 }
 
 const char *
-pki_load_ca(struct arena *a, const char *cert_path, const char *key_path,
-    const char *chain_path, int64_t now, struct pki_ca *out)
-{
-	return pki_load_ca_files(a,
-	    &(struct pki_ca_files){ .cert = cert_path,
-		.key = key_path,
-		.chain = chain_path },
-	    now, out);
-}
-
-const char *
 pki_load_ca_files(struct arena *a, const struct pki_ca_files *f, int64_t now,
     struct pki_ca *out)
 {

@@ -31,18 +31,11 @@ struct pki_ca {
 };
 
 /*
- * Load a CA. cert_path may hold the chain behind the certificate; chain_path
- * (NULL for none) holds more of it. Key and certificate must belong together,
- * the certificate be a CA's that may sign certificates, in date at now, with
- * a key id, and each link of the chain signed by the next.
- */
-const char *pki_load_ca(struct arena *, const char *cert_path,
-    const char *key_path, const char *chain_path, int64_t now,
-    struct pki_ca *out);
-
-/*
- * The same, with a key that may be encrypted: see pki_load_locked_key.
- * chain and passphrase may be NULL.
+ * Load a CA. The file `cert` may hold the chain behind the certificate,
+ * `chain` (NULL for none) holds more of it. The key may be encrypted: then
+ * `passphrase` is needed, see pki_load_locked_key. Key and certificate must
+ * belong together, the certificate be a CA's that may sign certificates, in
+ * date at now, with a key id, and each link of the chain signed by the next.
  */
 struct pki_ca_files {
 	const char *cert, *key, *chain, *passphrase;

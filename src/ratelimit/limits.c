@@ -51,59 +51,6 @@ limit_names(struct arena *a)
 	return buf_view(&b);
 }
 
-bool
-limit_check(struct arena *a, enum limit_id id, const struct limit *l,
-    const char **why)
-{
-	const char *name = limits[id].name;
-
-	if (l->max > LIMIT_MAX_MAX) {
-		*why = str_printf(a, "%s: max is %u, but must be at most %d",
-		    name, l->max, LIMIT_MAX_MAX)
-			   .p;
-		return false;
-	}
-	if (limits[id].seconds == 0) {
-		*why = str_printf(a,
-		    "%s has no window: it is how many there may be at once",
-		    name)
-			   .p;
-		return l->window == 0;
-	}
-	if (l->max == 0)
-		return true;
-	*why = str_printf(a, "%s: the window must be 1 s to 31 d", name).p;
-	return l->window >= LIMIT_WINDOW_MIN && l->window <= LIMIT_WINDOW_MAX;
-}
-
-bool
-ratelimit_find_backend(struct str name, enum ratelimit_backend *out)
-{
-	if (str_is(name, "memory"))
-		*out = RATELIMIT_MEMORY;
-	else if (str_is(name, "redis"))
-		*out = RATELIMIT_REDIS;
-	else if (str_is(name, "store"))
-		*out = RATELIMIT_STORE;
-	else
-		return false;
-	return true;
-}
-
-bool
-ratelimit_find_on_error(struct str name, enum ratelimit_on_error *out)
-{
-	if (str_is(name, "local"))
-		*out = RATELIMIT_LOCAL;
-	else if (str_is(name, "allow"))
-		*out = RATELIMIT_ALLOW;
-	else if (str_is(name, "deny"))
-		*out = RATELIMIT_DENY;
-	else
-		return false;
-	return true;
-}
-
 /* ---- what a client is told */
 
 /* "3 h", "90 s": in the largest unit that leaves no rest. */

@@ -57,7 +57,6 @@ enum {
 	LIMIT_NET_BITS = 64,
 };
 
-#define LIMIT_WINDOW_MIN (INT64_C(1) * 1000000)
 #define LIMIT_WINDOW_MAX (INT64_C(31) * 24 * 3600 * 1000000)
 
 struct limit {
@@ -75,14 +74,6 @@ bool limit_find(struct str name, enum limit_id *);
 /* All names, for messages: "a, b, c". In the arena. */
 struct str limit_names(struct arena *);
 
-/*
- * Are these values allowed: max at most LIMIT_MAX_MAX, the window between
- * LIMIT_WINDOW_MIN and LIMIT_WINDOW_MAX (or 0 as it must be)? If not, *why,
- * in the arena, says which is not and what would do.
- */
-bool limit_check(struct arena *, enum limit_id, const struct limit *,
-    const char **why);
-
 /* ---- the limiter */
 
 struct ratelimit;
@@ -95,12 +86,6 @@ enum ratelimit_on_error {
 	RATELIMIT_ALLOW, /* it passes */
 	RATELIMIT_DENY,  /* it is refused */
 };
-
-/* By their names in the configuration; false if there is none such. */
-bool ratelimit_find_backend(struct str, enum ratelimit_backend *);
-bool ratelimit_find_on_error(struct str, enum ratelimit_on_error *);
-#define RATELIMIT_BACKENDS "memory, redis, store"
-#define RATELIMIT_ON_ERRORS "local, allow, deny"
 
 struct ratelimit_options {
 	struct loop *loop;

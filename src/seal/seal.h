@@ -105,7 +105,4 @@ enum seal_verdict {
 enum seal_verdict seal_open_secret(struct arena *, const struct seal_ring *,
     const struct seal_place *, struct str blob, struct str *plain);
 
-/* Was the blob sealed under another key than the one that seals now? */
-bool seal_is_stale(const struct seal_ring *, struct str blob);
-
 #endif

@@ -196,10 +196,3 @@ seal_open_secret(struct arena *a, const struct seal_ring *r,
 	*plain = str_make(w->p, n);
 	return SEAL_OK;
 }
-
-bool
-seal_is_stale(const struct seal_ring *r, struct str blob)
-{
-	return r->n > 0 && blob.n >= SEAL_SECRET_EXTRA &&
-	    memcmp(blob.p + 1, r->keys[0].id, ID_LEN) != 0;
-}

@@ -306,6 +306,17 @@ path_lengths_count_the_cas_below(void **state)
 
 /* ---- files */
 
+static const char *
+load_files(struct arena *a, const char *cert, const char *key,
+    const char *chain, int64_t at, struct pki_ca *ca)
+{
+	const struct pki_ca_files f = { .cert = cert,
+		.key = key,
+		.chain = chain };
+
+	return pki_load_ca_files(a, &f, at, ca);
+}
+
 static void
 a_ca_comes_back_from_its_files(void **state)
 {
@@ -325,31 +336,31 @@ a_ca_comes_back_from_its_files(void **state)
 	must(pki_save_text(a, chain, w->root.chain_pem, PKI_SAVE_NEW));
 	must(pki_save_text(a, both, w->ca.full_pem, PKI_SAVE_NEW));
 
-	must(pki_load_ca(a, cert, key, chain, now, &ca));
+	must(load_files(a, cert, key, chain, now, &ca));
 	assert_int_equal(ca.nchain, 2);
 	assert_true(str_eq(ca.full_pem, w->ca.full_pem));
 	assert_memory_equal(ca.spki_hash, w->ca.spki_hash, 32);
-	must(pki_load_ca(a, both, key, NULL, now, &ca));
+	must(load_files(a, both, key, NULL, now, &ca));
 	assert_int_equal(ca.nchain, 2);
 	assert_true(str_eq(ca.chain_pem, w->ca.chain_pem));
-	must(pki_load_ca(a, cert, key, NULL, now, &ca));
+	must(load_files(a, cert, key, NULL, now, &ca));
 	assert_int_equal(ca.nchain, 1);
 
-	expect(pki_load_ca(a, chain, key, NULL, now, &ca),
+	expect(load_files(a, chain, key, NULL, now, &ca),
 	    str_printf(a,
 		"%s with %s: the issuing certificate \"Test root\" "
 		"does not belong to the key",
 		chain, key)
 		.p);
-	expect(pki_load_ca(a, key, key, NULL, now, &ca),
+	expect(load_files(a, key, key, NULL, now, &ca),
 	    "holds a PEM block \"PRIVATE KEY\"");
-	expect(pki_load_ca(a, cert, cert, NULL, now, &ca), "has mode 0644");
-	expect(pki_load_ca(a, folder, key, NULL, now, &ca), "regular file");
-	expect(pki_load_ca(a, cert, key, folder, now, &ca), "regular file");
-	expect(pki_load_ca(a, "/nonexistent", key, NULL, now, &ca),
+	expect(load_files(a, cert, cert, NULL, now, &ca), "has mode 0644");
+	expect(load_files(a, folder, key, NULL, now, &ca), "regular file");
+	expect(load_files(a, cert, key, folder, now, &ca), "regular file");
+	expect(load_files(a, "/nonexistent", key, NULL, now, &ca),
 	    "cannot open /nonexistent: No such file");
 	assert_int_equal(chmod(key, 0640), 0);
-	expect(pki_load_ca(a, cert, key, NULL, now, &ca), "has mode 0640");
+	expect(load_files(a, cert, key, NULL, now, &ca), "has mode 0640");
 	unlink(cert);
 	unlink(key);
 	unlink(chain);
@@ -374,7 +385,7 @@ files_together_hold_8_certificates_at_most(void **state)
 		text = join(a, text, w->root.chain_pem, END);
 	must(pki_save_text(a, one, w->root.chain_pem, PKI_SAVE_NEW));
 	must(pki_save_text(a, many, text, PKI_SAVE_NEW));
-	expect(pki_load_ca(a, one, one, many, now, &ca),
+	expect(load_files(a, one, one, many, now, &ca),
 	    "longer than 8 certificates");
 	unlink(one);
 	unlink(many);

@@ -419,44 +419,17 @@ static void
 every_limit_is_found_by_name_and_its_default_is_allowed(void **state)
 {
 	struct arena *a = arena_create();
-	const char *why;
 	enum limit_id id;
-	struct limit l;
 
 	(void)state;
 	for (unsigned i = 0; i < LIMIT_COUNT; i++) {
 		assert_true(
 		    limit_find(str_from(limit_name((enum limit_id)i)), &id));
 		assert_int_equal(id, i);
-		l = limit_default(id);
-		assert_true(limit_check(a, id, &l, &why));
 	}
 	assert_false(limit_find(STR("new_orders"), &id));
 	assert_non_null(strstr(str_cstr(a, limit_names(a)),
 	    "new_account_per_address, new_order_per_account, "));
-	arena_destroy(a);
-}
-
-static void
-values_out_of_bounds_are_refused_with_what_would_do(void **state)
-{
-	struct arena *a = arena_create();
-	const char *why;
-	struct limit l = { LIMIT_MAX_MAX + 1, SECOND };
-
-	(void)state;
-	assert_false(limit_check(a, LIMIT_NEW_ORDER, &l, &why));
-	assert_non_null(strstr(why, "max is 10001, but must be at most 10000"));
-	l = (struct limit){ 1, SECOND - 1 };
-	assert_false(limit_check(a, LIMIT_NEW_ORDER, &l, &why));
-	assert_non_null(strstr(why, "1 s to 31 d"));
-	l.window = LIMIT_WINDOW_MAX + 1;
-	assert_false(limit_check(a, LIMIT_NEW_ORDER, &l, &why));
-	l.window = LIMIT_WINDOW_MAX;
-	assert_true(limit_check(a, LIMIT_NEW_ORDER, &l, &why));
-	assert_false(limit_check(a, LIMIT_OPEN_ORDERS, &l, &why));
-	l = (struct limit){ 0, 0 };
-	assert_true(limit_check(a, LIMIT_NEW_ORDER, &l, &why));
 	arena_destroy(a);
 }
 
@@ -491,22 +464,6 @@ a_refusal_is_a_problem_with_retry_after_rounded_up(void **state)
 	r.status = RATELIMIT_PASS;
 	assert_null(ratelimit_problem(a, &r));
 	arena_destroy(a);
-}
-
-static void
-unknown_words_of_the_configuration_are_not_found(void **state)
-{
-	enum ratelimit_backend b;
-	enum ratelimit_on_error e;
-
-	(void)state;
-	assert_true(ratelimit_find_backend(STR("redis"), &b));
-	assert_int_equal(b, RATELIMIT_REDIS);
-	assert_false(ratelimit_find_backend(STR("Redis"), &b));
-	assert_false(ratelimit_find_backend(STR(""), &b));
-	assert_true(ratelimit_find_on_error(STR("deny"), &e));
-	assert_int_equal(e, RATELIMIT_DENY);
-	assert_false(ratelimit_find_on_error(STR("open"), &e));
 }
 
 int
@@ -544,11 +501,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(
 		    every_limit_is_found_by_name_and_its_default_is_allowed),
 		cmocka_unit_test(
-		    values_out_of_bounds_are_refused_with_what_would_do),
-		cmocka_unit_test(
 		    a_refusal_is_a_problem_with_retry_after_rounded_up),
-		cmocka_unit_test(
-		    unknown_words_of_the_configuration_are_not_found),
 	};
 
 	(void)argc;
