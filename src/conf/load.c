@@ -174,7 +174,7 @@ tell_bad(struct conf_loader *l, const struct conf_block *b,
 
 	/* it may hold a password, and nobody knows where */
 	if (v->row->type == CONF_STORE_URL &&
-	    (str_find(given, '@') < given.n ||
+	    (str_find(given, '@') < given.n || str_find(given, '%') < given.n ||
 		strstr(str_cstr(l->arena, given), "password") != NULL))
 		shown = STR("********");
 	if (shown.n > 0 && shown.p[shown.n - 1] == ';')

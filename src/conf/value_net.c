@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -475,6 +476,48 @@ conf_parse_store_url(struct conf_value *v, void *field)
 
 static const char mask[] = "********";
 
+/* libpq decodes the names of parameters. */
+static bool
+is_of_password(struct arena *a, struct str part)
+{
+	struct buf plain = buf_new(a, part.n + 1);
+
+	for (size_t i = 0; i < part.n; i++) {
+		char two[3] = "", *end = two;
+		unsigned long c = 0;
+
+		if (part.p[i] == '%' && part.n - i > 2) {
+			memcpy(two, part.p + i + 1, 2);
+			c = strtoul(two, &end, 16);
+		}
+		buf_char(&plain, end == two + 2 ? (char)c : part.p[i]);
+		i += end == two + 2 ? 2 : 0;
+	}
+	return memmem(plain.p, plain.len, "password", 8) != NULL;
+}
+
+/* Parts of a URL from one "?" or "&" to the next, without passwords. */
+static void
+write_parts(struct buf *shown, struct arena *a, struct str s)
+{
+	while (s.n > 0) {
+		size_t n = strcspn(s.p, "?&"), name;
+		struct str part = str_make(s.p, n);
+
+		name = str_find(part, '=');
+		if (name < n && is_of_password(a, part)) {
+			buf_put(shown, s.p, name + 1);
+			buf_str(shown, str_from(mask));
+			n = strcspn(s.p, "&");
+		} else
+			buf_str(shown, part);
+		s = str_skip(s, n);
+		if (s.n > 0)
+			buf_char(shown, s.p[0]);
+		s = str_skip(s, s.n > 0);
+	}
+}
+
 /* Without the password that may stand before "@" or in the query. */
 void
 conf_print_store_url(struct buf *b, const void *field)
@@ -483,7 +526,6 @@ conf_print_store_url(struct buf *b, const void *field)
 	struct arena *a = arena_create();
 	struct buf shown = buf_new(a, 8192);
 	size_t at, colon, from;
-	const char *query;
 
 	if (!str_starts(s, STR("sqlite:"))) {
 		from = str_find(s, ':') + 3;
@@ -496,14 +538,9 @@ conf_print_store_url(struct buf *b, const void *field)
 			buf_str(&shown, str_from(mask));
 			s = str_skip(s, at - 1);
 		}
-		while ((query = strstr(s.p, "password=")) != NULL) {
-			query += strlen("password=");
-			buf_put(&shown, s.p, (size_t)(query - s.p));
-			buf_str(&shown, str_from(mask));
-			s = str_from(query + strcspn(query, "&"));
-		}
-	}
-	buf_str(&shown, s);
+		write_parts(&shown, a, s);
+	} else
+		buf_str(&shown, s);
 	conf_print_quoted(b, buf_view(&shown));
 	arena_destroy(a);
 }

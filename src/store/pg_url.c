@@ -66,7 +66,7 @@ pg_error(struct arena *a, const char *text)
 static const char *
 quotable(const char *url, const char *error)
 {
-	if (strchr(url, '@') != NULL || strstr(url, "password") != NULL)
+	if (strpbrk(url, "@%") != NULL || strstr(url, "password") != NULL)
 		return "it cannot be parsed";
 	return error != NULL ? error : "out of memory";
 }

@@ -422,6 +422,17 @@ never_shows_the_password_of_the_store(void **state)
 		{ "postgresql://h/db?password=s3cret&x=1&password=s3cret",
 		    "\"postgresql://h/db?password=********&x=1&"
 		    "password=********\"" },
+		{ "postgresql://h/db?x=1&pass%77ord=s3cret",
+		    "\"postgresql://h/db?x=1&pass%77ord=********\"" },
+		{ "postgresql://h/db?%70%61SS&%70%61%73%73word=s3?cret&y=%zz%7",
+		    "\"postgresql://h/db?%70%61SS&%70%61%73%73word=********&"
+		    "y=%zz%7\"" },
+		{ "postgresql://h/db?sslpassword=s3=cret",
+		    "\"postgresql://h/db?sslpassword=********\"" },
+		{ "postgresql://h/db&password=s3cret",
+		    "\"postgresql://h/db&password=********\"" },
+		{ "postgresql://u:s3cret@h/db?passwor%64=s3cret",
+		    "\"postgresql://u:********@h/db?passwor%64=********\"" },
 		{ "postgresql://u:s3@cret@h/db",
 		    "\"postgresql://u:********@h/db\"" },
 		{ "postgresql://u@h:5432/db", "\"postgresql://u@h:5432/db\"" },

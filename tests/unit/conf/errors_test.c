@@ -90,6 +90,10 @@ names_the_value_and_what_would_do(void **state)
 		    "store: url = \"********\": must be sqlite:PATH or "
 		    "postgresql://USER@HOST/NAME, or file:PATH of a file that "
 		    "holds it" },
+		{ "store { url = \"postgressql://h/db?pass%77ord=secret\" }",
+		    "store: url = \"********\": must be sqlite:PATH or "
+		    "postgresql://USER@HOST/NAME, or file:PATH of a file that "
+		    "holds it" },
 		{ "store { url = \"sqlite:\" }",
 		    "store: url = \"sqlite:\": needs a path behind sqlite:" },
 		{ "limits { new_order_per_account = 100 }",
