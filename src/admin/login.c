@@ -16,6 +16,8 @@
  */
 #include "admin/admin_int.h"
 
+#include <openssl/mem.h>
+
 #include "admin/apikey.h"
 #include "audit/refusals.h"
 #include "base/addr.h"
@@ -130,25 +132,36 @@ set_actor(struct admin_call *c, struct str actor)
 	    STR_ARG(actor));
 }
 
+/* False if no key was given. What was given is gone from memory then. */
+static bool
+take_key(struct login *l)
+{
+	struct req *req = l->c->req;
+	struct str given = req_header(req, "Authorization"), key, id;
+	bool is_given = apikey_of_header(given, &key);
+
+	l->is_wrong = !apikey_parse(key, &id, &l->hash);
+	l->id = l->is_wrong ? STR("") : str_dup(l->c->arena, id);
+	req_wipe_header(req, "Authorization");
+	if (given.n > 0) /* of several headers they are one */
+		OPENSSL_cleanse((void *)(uintptr_t)given.p, given.n);
+	return is_given;
+}
+
 enum step
 login_start(struct admin_call *c)
 {
 	struct login *l = arena_new(c->arena, struct login);
 	struct addr net = addr_mask(c->req->peer, LIMIT_NET_BITS);
 	struct batch *b;
-	struct str key;
 
 	l->c = c;
-	l->id = STR("");
 	l->address = addr_text(c->arena, net);
 	set_actor(c, str_join(c->arena, STR("address:"), l->address));
-	if (!apikey_of_header(req_header(c->req, "Authorization"), &key))
+	if (!take_key(l))
 		return ask_for_key(c);
-	l->is_wrong = !apikey_parse(key, &l->id, &l->hash);
-	if (l->is_wrong) {
-		l->id = STR("");
+	if (l->is_wrong)
 		return judge(l);
-	}
 	b = store_new_batch(c->store, &c->req->task, STR(""));
 	store_add(b, SQL_APIKEY_GET);
 	store_str(b, l->id);

@@ -20,6 +20,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <openssl/mem.h>
+
 #include "base/when.h"
 #include "log/log.h"
 
@@ -373,17 +375,35 @@ start_body(struct http_conn *c)
 	return GO_ON;
 }
 
+/* What all connections read into keeps no credentials. */
+static void
+wipe_credentials(const struct head *h, struct str copy, struct str received)
+{
+	for (size_t i = 0; i < h->nfields; i++) {
+		struct str v = h->fields[i].value;
+
+		if (v.n > 0 &&
+		    str_case_eq(h->fields[i].name, STR("Authorization")))
+			OPENSSL_cleanse((char *)(uintptr_t)received.p +
+				(v.p - copy.p),
+			    v.n);
+	}
+}
+
 /* A head is complete: where does it go, and may it? */
 static enum go
 take_head(struct http_conn *c, struct str text)
 {
 	struct request *rq = c->rq = request_new(c);
 	struct arena *a = rq->req.task.arena;
+	struct str copy = str_dup(a, text);
 	const struct problem *p;
 	struct match m;
 	bool body;
 
-	if ((p = parse_head(a, str_dup(a, text), &rq->head)) != NULL) {
+	p = parse_head(a, copy, &rq->head);
+	wipe_credentials(&rq->head, copy, text);
+	if (p != NULL) {
 		rq->req.path = rq->head.path;
 		conn_fail(c, p);
 		return GO_ON;

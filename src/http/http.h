@@ -66,6 +66,13 @@ struct req {
 struct str req_header(const struct req *, const char *name);
 
 /*
+ * Wipe the values of a request header, which held a secret: views into them
+ * then see zeros. What was received of Authorization is wiped anyway as soon
+ * as it is in the request's memory.
+ */
+void req_wipe_header(struct req *, const char *name);
+
+/*
  * Add a header to the reply; both are copied. The value has no control
  * characters (asserted). Date, Content-Type, Content-Length, Connection and
  * X-Request-Id are req_reply's own.

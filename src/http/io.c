@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include <openssl/mem.h>
+
 static void *
 take(size_t n)
 {
@@ -34,8 +36,10 @@ window_open(struct http_conn *c)
 	w->start = 0;
 	w->end = c->nkept;
 	assert(c->nkept <= w->cap);
-	if (c->nkept > 0)
+	if (c->nkept > 0) {
 		memcpy(w->p, c->kept, c->nkept);
+		OPENSSL_cleanse(c->kept, c->nkept); /* half a header */
+	}
 	free(c->kept);
 	c->kept = NULL;
 	c->nkept = 0;

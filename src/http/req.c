@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include <openssl/mem.h>
+
 #include "base/id.h"
 
 struct request *
@@ -41,6 +43,19 @@ req_header(const struct req *req, const char *name)
 			    STR_ARG(h->fields[i].value));
 	}
 	return found;
+}
+
+void
+req_wipe_header(struct req *req, const char *name)
+{
+	const struct head *h = &request_of(req)->head;
+
+	for (size_t i = 0; i < h->nfields; i++) {
+		struct str v = h->fields[i].value;
+
+		if (str_case_eq(h->fields[i].name, str_from(name)))
+			OPENSSL_cleanse((void *)(uintptr_t)v.p, v.n);
+	}
 }
 
 void
