@@ -51,6 +51,7 @@ class Bench:
         self.starts = {}        # engine: milliseconds to ready
         self.idle = {}          # KiB
         self.keys = {}          # issuances alone, and beside a flood
+        self.server = SERVER
         self.client = CLIENT
         self.good = True
         self.stack = contextlib.ExitStack()
