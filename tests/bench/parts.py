@@ -19,6 +19,7 @@ from cryptography.x509 import ocsp
 
 import fleet
 import budgets
+import costs
 import peers
 import servers
 import table
@@ -48,6 +49,8 @@ class Bench:
         self.frozen = {}        # Vault's state: report
         self.ocsp = {}          # (scenario, limit): report, share of hits
         self.half = {}          # engine: report at half of its rate
+        self.sync = {}          # the same: milliseconds of each fdatasync
+        self.profile = {}       # engine: (report, samples by kind)
         self.starts = {}        # engine: milliseconds to ready
         self.idle = {}          # KiB
         self.keys = {}          # issuances alone, and beside a flood
@@ -86,10 +89,11 @@ class Bench:
         return report
 
     @contextlib.contextmanager
-    def certloopd(self, store=None, name=None, **options):
+    def certloopd(self, store=None, name=None, under=None, **options):
         """A server that serves one open trust profile, over TLS."""
         name = name or (store.engine if store else "sqlite")
-        server = servers.Certloopd(self.build, self.directory / name,
+        server = servers.Certloopd(self.build,
+                                   (under or self.directory) / name,
                                    store=store, wrapper=SERVER, **options)
         try:
             yield server.start()
@@ -411,6 +415,7 @@ RUN = {
     "peers": run_peers,
     "unsigned": run_unsigned,
     "ocsp": run_ocsp,
+    "profile": lambda bench: costs.run(bench, ORDERS // 2),
     "half": lambda bench: budgets.run_half(bench, ORDERS // 2),
     "keys": lambda bench: budgets.run_keys(bench, ORDERS // 4),
     "idle": budgets.run_idle,
@@ -432,5 +437,7 @@ def run(names, build, directory, out):
                     subprocess.SubprocessError) as e:
                 bench.fail(f"{name}: {e}")
     table.write(bench)
+    if bench.profile:
+        costs.write(bench)
     budgets.write(bench)
     return bench.good
