@@ -22,6 +22,23 @@ static const struct {
 static struct str vprint(struct arena *, const char *, va_list)
     __attribute__((format(printf, 2, 0)));
 
+/* How much of a text that was cut off is whole characters? */
+static size_t
+whole(const char *p, size_t n)
+{
+	size_t lead = n, len = 1;
+
+	while (lead > 0 && ((uint8_t)p[lead - 1] & 0xc0) == 0x80)
+		lead--;
+	if (lead == 0)
+		return n;
+	lead--;
+	for (uint8_t c = (uint8_t)p[lead]; len < 4 && (c & 0xc0) == 0xc0;
+	     c = (uint8_t)(c << 1))
+		len++;
+	return n - lead < len ? lead : n;
+}
+
 static struct str
 vprint(struct arena *a, const char *fmt, va_list ap)
 {
@@ -31,7 +48,7 @@ vprint(struct arena *a, const char *fmt, va_list ap)
 	if (n < 0)
 		n = 0;
 	if ((size_t)n >= sizeof(text))
-		n = sizeof(text) - 1;
+		n = (int)whole(text, sizeof(text) - 1);
 	return str_dup(a, str_make(text, (size_t)n));
 }
 

@@ -415,6 +415,31 @@ prefixes_hold_addresses(void **state)
 	assert_false(prefix_parse(STR("10.0.0.0/"), &p));
 }
 
+/* What a client sent is told again, and not half a character of it. */
+static void
+details_are_cut_between_characters(void **state)
+{
+	char text[700];
+
+	for (size_t lead = 0; lead < 4; lead++) {
+		struct problem *p;
+
+		memset(text, 'x', sizeof(text));
+		for (size_t i = lead; i + 4 < sizeof(text); i += 4)
+			memcpy(text + i, "\xf0\x9f\x94\x92", 4);
+		text[sizeof(text) - 1] = '\0';
+		p = problem_new(*state, PROBLEM_MALFORMED, "%s", text);
+		assert_int_equal(p->detail.n, lead == 3 ? 511 : 508 + lead);
+		assert_true(str_is_text(p->detail));
+		assert_int_not_equal(problem_json(*state, p).n, 0);
+	}
+	memset(text, 'x', sizeof(text));
+	text[sizeof(text) - 1] = '\0';
+	assert_int_equal(problem_new(*state, PROBLEM_MALFORMED, "%s", text)
+			     ->detail.n,
+	    511);
+}
+
 static void
 problems_become_documents(void **state)
 {
@@ -480,6 +505,7 @@ main(void)
 		T(a_span_is_digits_and_a_unit),
 		T(addresses_have_one_form),
 		T(prefixes_hold_addresses),
+		T(details_are_cut_between_characters),
 		T(problems_become_documents),
 		T(a_kept_problem_outlives_its_arena),
 	};
