@@ -404,6 +404,7 @@ take_head(struct http_conn *c, struct str text)
 	p = parse_head(a, copy, &rq->head);
 	wipe_credentials(&rq->head, copy, text);
 	if (p != NULL) {
+		rq->req.method = rq->head.method; /* HEAD gets no body */
 		rq->req.path = rq->head.path;
 		conn_fail(c, p);
 		return GO_ON;

@@ -734,6 +734,22 @@ def test_requests_behind_one_another_are_answered_in_order(server):
     assert statuses == [b"200", b"200", b"404"]
 
 
+@pytest.mark.parametrize("head", [
+    b"HEAD /acme/../directory HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"HEAD /%00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"HEAD / HTTP/1.1\r\n\r\n"], ids=["dots", "NUL", "no Host"])
+def test_head_has_no_body_even_if_it_is_refused(server, head):
+    """RFC 9110 section 9.3.2."""
+    sock = tls(server)
+    sock.sendall(head)
+    answer = b""
+    while chunk := sock.recv(65536):
+        answer += chunk
+    sock.close()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.endswith(b"\r\n\r\n") and answer.count(b"\r\n\r\n") == 1
+
+
 def test_expect_100_continue(server, client):
     body = client.sign(client.directory["newOrder"], IDENTIFIERS)
     head = (b"POST /acme/profile/default/new-order HTTP/1.1\r\nHost: "
