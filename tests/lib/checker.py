@@ -273,6 +273,8 @@ def _keys(account, events):
     good = [e for e in events if accepted(e)]
     maybe = [e for e in events if e["status"] is None or e["status"] >= 500]
     changes = account["key_version"] - 1
+    if account.get("status", "valid") != "valid":
+        changes -= 1        # its end raises the version, too
     if not len(good) <= changes <= len(good) + len(maybe):
         yield f"account {account['id']} had {len(good)} key changes " \
               f"({len(maybe)} more perhaps), {changes} are stored"
