@@ -3,27 +3,39 @@
  * A CA of our own: a P-384 root, whose key can be put away afterwards, and
  * under it the P-256 CA that issues. Made on the first run with SQLite, or by
  * certloopd --init-ca.
+ *
+ * Its four files are made in a folder "ca.new", which becomes "ca" when they
+ * are complete. What a full disk or a death leaves of them is no CA, stands in
+ * nobody's way and is swept by the next try.
  */
 #include "daemon/daemon.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/when.h"
 
+static struct ca_paths
+paths_in(struct arena *a, const char *folder)
+{
+	return (struct ca_paths){
+		.root = str_printf(a, "%s/root.pem", folder).p,
+		.root_key = str_printf(a, "%s/root.key", folder).p,
+		.certificate = str_printf(a, "%s/issuing.pem", folder).p,
+		.key = str_printf(a, "%s/issuing.key", folder).p,
+	};
+}
+
 struct ca_paths
 ca_paths_of(struct arena *a, const struct conf *c)
 {
-	const char *dir = c->data_dir.p;
-
-	return (struct ca_paths){
-		.root = str_printf(a, "%s/ca/root.pem", dir).p,
-		.root_key = str_printf(a, "%s/ca/root.key", dir).p,
-		.certificate = str_printf(a, "%s/ca/issuing.pem", dir).p,
-		.key = str_printf(a, "%s/ca/issuing.key", dir).p,
-	};
+	return paths_in(a, str_printf(a, "%s/ca", c->data_dir.p).p);
 }
 
 bool
@@ -65,18 +77,32 @@ save(struct arena *a, const char *cert_path, const char *key_path,
 	    PKI_SAVE_NEW);
 }
 
-const char *
-ca_init(struct arena *a, const struct conf *c)
+/* All of what an earlier try left, and the folder itself. */
+static void
+sweep(struct arena *a, const char *folder)
 {
-	struct ca_paths p = ca_paths_of(a, c);
+	DIR *d = opendir(folder);
+	const struct dirent *e;
+
+	while (d != NULL && (e = readdir(d)) != NULL)
+		if (e->d_name[0] != '.')
+			(void)unlink(
+			    str_printf(a, "%s/%s", folder, e->d_name).p);
+	if (d != NULL)
+		closedir(d);
+	(void)rmdir(folder);
+}
+
+static const char *
+make_files(struct arena *a, const char *folder)
+{
+	struct ca_paths p = paths_in(a, folder);
 	int64_t now = when_now();
 	struct pki_made root, issuing;
 	struct pki_ca ca;
 	const char *why;
 
-	if ((why = make_dir(a, c->data_dir.p)) != NULL ||
-	    (why = make_dir(a, str_printf(a, "%s/ca", c->data_dir.p).p)) !=
-		NULL ||
+	if ((why = make_dir(a, folder)) != NULL ||
 	    (why = pki_make_root(a, name_ca(a, "root", now), now / WHEN_SECOND,
 		 &root)) != NULL ||
 	    (why = pki_make_ca(a, root.key, &root.der, 1, now / WHEN_SECOND,
@@ -87,4 +113,43 @@ ca_init(struct arena *a, const struct conf *c)
 	if ((why = save(a, p.root, p.root_key, &root, STR(""))) != NULL)
 		return why;
 	return save(a, p.certificate, p.key, &issuing, STR(""));
+}
+
+/* It is complete: give it its name. What is there is not replaced. */
+static const char *
+put_in_place(struct arena *a, const char *made, const char *folder, int parent)
+{
+	if (rename(made, folder) == 0 && fsync(parent) == 0)
+		return NULL;
+	return str_printf(a, "cannot make the folder %s: %s", folder,
+	    errno == ENOTEMPTY ? "there is one, and it is not empty" :
+				 strerror(errno))
+	    .p;
+}
+
+const char *
+ca_init(struct arena *a, const struct conf *c)
+{
+	const char *folder = str_printf(a, "%s/ca", c->data_dir.p).p;
+	const char *made = str_printf(a, "%s.new", folder).p;
+	const char *why = make_dir(a, c->data_dir.p);
+	int parent;
+
+	if (why != NULL)
+		return why;
+	parent = open(c->data_dir.p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (parent < 0 || flock(parent, LOCK_EX | LOCK_NB) != 0) {
+		why = str_printf(a, "cannot lock the folder %s: %s",
+		    c->data_dir.p, strerror(errno))
+			  .p;
+	} else {
+		sweep(a, made);
+		if ((why = make_files(a, made)) == NULL)
+			why = put_in_place(a, made, folder, parent);
+		if (why != NULL)
+			sweep(a, made);
+	}
+	if (parent >= 0)
+		close(parent); /* and so the lock */
+	return why;
 }
