@@ -119,13 +119,13 @@ static bool
 write_key(int fd)
 {
 	struct seal_key key;
-	ssize_t n;
+	bool ok;
 
 	seal_key_init(&key);
-	n = write(fd, key.bytes, sizeof(key.bytes));
+	ok = str_write(str_make((const char *)key.bytes, sizeof(key.bytes)),
+	    fd);
 	seal_key_wipe(&key);
-	return n == (ssize_t)sizeof(key.bytes) && fchmod(fd, 0600) == 0 &&
-	    fsync(fd) == 0;
+	return ok && fchmod(fd, 0600) == 0 && fsync(fd) == 0;
 }
 
 /*
