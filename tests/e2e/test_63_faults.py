@@ -81,3 +81,85 @@ def test_the_nth_fetch_fails(new_world, figures, flow):
 def test_the_nth_command_to_redis_fails(new_world, redis, figures):
     walk(new_world("sqlite", redis=redis), figures, failing.REDIS, ["life"],
          (2, 5))
+
+
+# ---- what libc is asked for
+
+FILES = ("file-full", "file-ill", "file-short")
+
+
+@pytest.mark.parametrize("flow", ["life", "loop"])
+def test_the_nth_operation_on_a_file_fails(new_world, figures, flow):
+    """Of SQLite, and of deliveries."""
+    walk(new_world("sqlite", preload=True), figures, FILES, [flow], (1, 6))
+
+
+@pytest.mark.parametrize("flow",
+                         ["life", "proof", "vault", "loop", "admin"])
+def test_the_nth_allocation_fails(new_world, figures, flow):
+    """Ours and those of libraries: one request fails, or the process ends in
+    order, and what comes after it finds all that was promised."""
+    world = new_world("sqlite", preload=True)
+    world.mortal = True
+    walk(world, figures, ["alloc"], [flow], (7, 70))
+
+
+class Start:
+    """First starts, each in a folder of its own, and what follows them."""
+
+    def __init__(self, new_server, folder):
+        self.new_server = new_server
+        self.trigger = failing.Trigger(folder / "trigger")
+        self.environment = failing.preloaded(folder, self.trigger)
+
+    def walk(self, way, numbers):
+        """How many starts failed or met a failure, until one was clean."""
+        reached = 0
+        for n in numbers:
+            server = self.new_server(environment=self.environment)
+            self.trigger.arm(way, n)
+            server.spawn()
+            self.see(server)
+            if self.trigger.disarm() == 0:
+                server.stop()
+                return reached, True
+            reached += 1
+            if server.process is not None:
+                server.stop()
+            server.start()
+            server.client().obtain(["start.example.org"])
+            server.stop()
+            assert failing.stray_files(server.directory) == []
+        return reached, False
+
+    @staticmethod
+    def see(server):
+        """It is ready, or has ended and said why."""
+        def is_decided():
+            if server.process.poll() is not None:
+                return True
+            try:
+                return server.status("/readyz").status == 200
+            except OSError:
+                return False
+        failing.wait_for(is_decided, 60, "the start")
+        if server.process.poll() is None:
+            return
+        code = server.process.returncode
+        assert code in (-6, 1, 3, 4, 5), (code, server.log())
+        said = server.log().splitlines()[-1]
+        assert code == -6 or said.startswith("certloopd: "), said
+        assert not said.endswith("Success"), said
+        server.check_log()
+        server.process = None
+
+
+@pytest.mark.parametrize("way", [*FILES, "alloc"])
+def test_the_nth_operation_of_a_first_start_fails(new_server, tmp_path,
+                                                  figures, way):
+    """It says what is wrong; the next one comes up all the same."""
+    few = (100, 1000) if way == "alloc" else (3, 7, 10)
+    reached, clean = Start(new_server, tmp_path).walk(way, numbers(*few))
+    assert reached > 0 and (clean or not ALL)
+    figures(way=way, flow="start", engine="sqlite", reached=reached,
+            clean=clean)

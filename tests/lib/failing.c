@@ -115,13 +115,14 @@ realloc(void *p, size_t n)
 
 /* ---- files */
 
-/* A regular file, and not the log. */
+/* A regular file or a folder, and not the log. */
 static bool
 is_file(int fd)
 {
 	struct stat st, log;
 
-	return order->left != 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	return order->left != 0 && fstat(fd, &st) == 0 &&
+	    (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) &&
 	    (fstat(2, &log) != 0 || st.st_ino != log.st_ino ||
 		st.st_dev != log.st_dev);
 }
