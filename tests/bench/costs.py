@@ -138,7 +138,5 @@ def write(bench):
     rows.append(["samples", *[str(bench.profile[name][1].total())
                               for name in names]])
     print("\nProcessor time of an issuance by what it is spent on, in us "
-          "(with perf beside it)\n"
-          f"Bare crypto of one: {table.number(bench.floor)} us",
-          file=bench.out)
+          "(with perf beside it)", file=bench.out)
     table.write_rows(bench.out, ["", *names], rows)

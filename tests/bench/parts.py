@@ -44,7 +44,6 @@ class Bench:
         self.build = build
         self.directory = directory
         self.out = out
-        self.floor = None       # microseconds of bare crypto an issuance
         self.issuances = {}     # server: report, with more members
         self.validated = {}     # the same, with validations of http-01
         self.unsigned = {}      # (scenario, server): report
@@ -61,6 +60,10 @@ class Bench:
         self.good = True
         self.stack = contextlib.ExitStack()
         self._postgres = None
+
+    @property
+    def cluster_pid(self):
+        return self.postgres.process.pid
 
     def fail(self, text):
         self.good = False
@@ -117,17 +120,14 @@ def run_program(bench, command, env=None):
 
 
 def run_micro(bench):
-    """Each bench_* that was built; the floor comes from bench_crypto."""
+    """Each bench_* that was built."""
     env = {**os.environ, "CERTLOOP_TEST_PG": bench.postgres.new_store().url}
     programs = sorted(
         p for p in (bench.build / "tests/bench").glob("bench_*")
         if os.access(p, os.X_OK) and not p.suffix
         and p.name != "bench_redis")
     for program in programs:
-        done = run_program(bench, [*SERVER, program], env)
-        found = re.search(r"(?m)^.*\bfloor\b\D*?([0-9.]+) us\b", done.stdout)
-        if found:
-            bench.floor = float(found.group(1))
+        run_program(bench, [*SERVER, program], env)
 
 
 def run_redis(bench):
@@ -143,8 +143,32 @@ def sum_of(metrics, name):
     return sum(v for k, v in metrics.items() if k.split("{")[0] == name)
 
 
+def floor_of(bench):
+    """Microseconds of the bare crypto of an issuance, at this moment."""
+    done = subprocess.run(
+        [*SERVER, str(bench.build / "tests/bench/bench_crypto"), "floor"],
+        stdout=subprocess.PIPE, text=True, check=True)
+    return float(re.search(r"\bfloor\b\D*?([0-9.]+) us\b",
+                           done.stdout).group(1))
+
+
+def seconds_of(group):
+    """Processor time so far of a process, those it has, and those it had."""
+    total = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if stat.parent.name == str(group):  # and its dead children
+                total += sum(map(int, fields[11:15]))
+            elif fields[1] == str(group):
+                total += sum(map(int, fields[11:13]))
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 def issue(bench, name, *members, options=()):
-    """Full issuances against a certloopd, or several replicas."""
+    """Full issuances against a certloopd, or several replicas. What the crypto
+    costs by itself is measured before and behind: processors are not equally
+    fast all the time."""
     def total(metric):
         return sum(sum_of(m.metrics(), metric) for m in members)
     metrics = {"trips": "certloop_store_batches_total",
@@ -152,13 +176,20 @@ def issue(bench, name, *members, options=()):
                "issued": "certloop_certificates_issued_total"}
     before = {key: total(metric) for key, metric in metrics.items()}
     server = members[0]
+    cluster = bench.cluster_pid if name != "sqlite" else None
+    floors = [floor_of(bench)]
+    seconds = seconds_of(cluster)
     report = bench.load(f"{server.profile_url()}/directory", server.root,
                         [m.pid for m in members], "--ca-root", server.root,
                         "-n", ORDERS, "-c", CONNECTIONS, *options)
+    seconds = seconds_of(cluster) - seconds
+    floors.append(floor_of(bench))
+    report["floor"] = sum(floors) / 2
     units = max(report["done"], 1)
     spent = {key: total(metrics[key]) - n for key, n in before.items()}
     report["trips"] = spent["trips"] / units
     report["commits"] = spent["commits"] / units
+    report["postgres_us"] = 1e6 * seconds / units if cluster else None
     issued = spent["issued"]
     if issued != report["done"]:
         bench.fail(f"{name}: {report['done']} certificates came, "
