@@ -134,6 +134,9 @@ class Flows(proto_run.Run):
             assert status == 201, made
             self.eab.append(made)
             self.state = self.world.snapshot()
+            if made["id"] not in self.state["eab_keys"]:
+                self.complain(self.step, [
+                    f"the key {made['id']} was made and is not stored"])
         made = self.rng.choice(self.eab)
         row = self.state["eab_keys"][made["id"]]
         good = not row["max_uses"] or row["used"] < row["max_uses"]

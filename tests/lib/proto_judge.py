@@ -560,7 +560,7 @@ def _account_seen(r, reply, before, after):
     row = after["accounts"].get(_row(reply))
     body = reply.json
     if row is None or row["thumbprint"] != thumbprint(r.key):
-        yield "an answer with the account of another key"
+        yield "an account that is not stored, or of another key"
         return
     if r.kind == "account" and row["id"] != r.object:
         yield "an answer with another account"
