@@ -264,11 +264,9 @@ class Flows(proto_run.Run):
             if row:
                 wanted = [i["value"] for i in json.loads(row["identifiers"])]
                 self.rng.shuffle(wanted)
-        payload["identifiers"] = [
-            {"type": "ip" if w[0] in "12" else "dns", "value": w}
-            for w in wanted]
-        self.rng.random() < 0.1 and payload["identifiers"].append(
-            dict(payload["identifiers"][0]))
+        payload["identifiers"] = [odd.identifier(w) for w in wanted]
+        if self.chance(0.1):
+            payload["identifiers"].append(dict(payload["identifiers"][0]))
         if self.chance(0.25):
             for _ in range(self.rng.choice((1, 1, 2, 4))):
                 payload["identifiers"].append(dict(self.rng.choice(
@@ -313,8 +311,7 @@ class Flows(proto_run.Run):
         cert = cx509.load_der_x509_certificate(row["der"])
         payload["replaces"] = self.cert_id(cert)
         payload["identifiers"] = [
-            {"type": "ip" if n[0] in "12" else "dns", "value": n}
-            for n in sorted(x509.names_of(cert))]
+            odd.identifier(n) for n in sorted(x509.names_of(cert))]
         if row["account"] != a.id:
             return [MALFORMED]
         if self.chance(0.2):

@@ -423,9 +423,10 @@ def lookalike(certificate):
     return x509.der(made.sign(key, hashes.SHA256())), key
 
 
-def as_text(name):
-    """An address or name as a certificate has it."""
+def identifier(name):
+    """The identifier object of a name or an address."""
     try:
-        return str(ipaddress.ip_address(name))
+        ipaddress.ip_address(name)
+        return {"type": "ip", "value": name}
     except ValueError:
-        return name
+        return {"type": "dns", "value": name}
