@@ -224,6 +224,11 @@ def rows_of_others(bench):
         shift = p99(bench.frozen["frozen"]) - p99(bench.frozen["idle"])
         yield ("worst p99, shifted by a frozen Vault", "1 ms",
                f"{shift:+.2f} ms", shift <= 1)
+    for what, (idle, beside) in bench.silent.items():
+        shift = statistics.median(map(p99, beside)) - statistics.median(
+            map(p99, idle))
+        yield (f"worst p99, shifted by a silent {what}", "1 ms",
+               f"{shift:+.2f} ms", shift <= 1)
     if bench.idle:
         fresh = bench.idle["fresh"] / 1024
         yield ("resident memory, idle", "32 MB", f"{fresh:.1f} MB",

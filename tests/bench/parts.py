@@ -10,8 +10,10 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from cryptography import x509
@@ -48,6 +50,7 @@ class Bench:
         self.validated = {}     # the same, with validations of http-01
         self.unsigned = {}      # (scenario, server): report
         self.frozen = {}        # Vault's state: report
+        self.silent = {}        # who does not answer: reports without, beside
         self.ocsp = {}          # (scenario, limit): report, share of hits
         self.half = {}          # engine: report at half of its rate
         self.sync = {}          # the same: milliseconds of each fdatasync
@@ -315,6 +318,88 @@ def run_frozen(bench):
         bench.frozen["thawed"] = load()
 
 
+SILENT = """
+profile default {
+  issuer = local
+  auth_mode = trust_authenticated
+  open = true
+}
+profile resolver {
+  issuer = local
+  auth_mode = challenge
+  resolvers = { "127.0.0.1:%(resolver)d" }
+  validation_timeout = 5m
+}
+profile target {
+  issuer = local
+  auth_mode = challenge
+  http_port = %(target)d
+  validation_allow = { "127.0.0.0/8" }
+  validation_timeout = 5m
+}
+"""
+
+
+def ask_in_vain(server, profile, names):
+    """Challenges of http-01 that nobody answers, each of another account, for
+    one has a bounded share; waits until all run."""
+    for name in names:
+        client = server.client(profile=profile)
+        client.register()
+        order = client.order([name])
+        authz = client.post(order["authorizations"][0]).json
+        challenge = next(c for c in authz["challenges"]
+                         if c["type"] == "http-01")
+        client.post(challenge["url"], {})
+    servers.wait_for(
+        lambda: sum_of(server.metrics(), "certloop_validations_running")
+        >= len(names), 20, f"{len(names)} validations by {profile}")
+
+
+def run_silent(bench):
+    """The same load on a server whose other profiles have validations that
+    wait, for a resolver or for targets that take what is sent and never
+    answer, and on one where nothing waits. The stores are in memory: a disk
+    moves latencies by more than what is to be seen here."""
+    with contextlib.ExitStack() as stack:
+        def taken(kind, address, port=0):
+            s = stack.enter_context(socket.socket(type=kind))
+            s.bind((address, port))
+            if kind == socket.SOCK_STREAM:
+                s.listen(8)
+            return s.getsockname()[1]
+        memory = Path(stack.enter_context(
+            tempfile.TemporaryDirectory(dir="/dev/shm")))
+        resolver = taken(socket.SOCK_DGRAM, "127.0.0.1")
+        addresses = [f"127.0.1.{i + 1}" for i in range(WAITING)]
+        port = taken(socket.SOCK_STREAM, addresses[0])
+        for address in addresses[1:]:
+            taken(socket.SOCK_STREAM, address, port)
+        for what, names in (
+                ("resolver", [f"mute{i}.example.net" for i in range(WAITING)]),
+                ("target", addresses)):
+            profiles = SILENT % {"resolver": resolver, "target": port}
+            with bench.certloopd(name=f"idle-{what}", under=memory,
+                                 profiles=profiles) as idle, \
+                    bench.certloopd(name=f"silent-{what}", under=memory,
+                                    profiles=profiles) as server:
+                ask_in_vain(server, what, names)
+                bench.silent[what] = in_turn(bench, idle, server)
+
+
+def in_turn(bench, *members):
+    """Reports of each member, loaded one after the other, many times."""
+    found = [[] for _ in members]
+    for i in range(ROUNDS + 1):
+        for reports, server in zip(found, members):
+            report = bench.load(
+                f"{server.profile_url()}/directory", server.root, server.pid,
+                "-n", ORDERS // 10, "-c", CONNECTIONS // 4)
+            if i > 0:       # the first one is to warm up
+                reports.append(report)
+    return found
+
+
 def run_pebble(bench):
     """Pebble validates always; its polls and challenges are counted in."""
     if not shutil.which("pebble"):
@@ -457,6 +542,7 @@ RUN = {
     "postgres": run_postgres,
     "replicas": run_replicas,
     "frozen": run_frozen,
+    "silent": run_silent,
     "pebble": run_pebble,
     "peers": run_peers,
     "unsigned": run_unsigned,
