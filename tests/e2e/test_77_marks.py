@@ -412,6 +412,14 @@ loop {name} {{
              "the one that is due", 0.2)
     waits, = [n for n, r in loops().items() if r[0] == 1]
     assert loops()[waits][1] == 1
+    # what does not ask for another certificate changes nothing of that
+    server.write_config(server.config().replace(
+        "  profile = default\n", "  profile = default\n  keep_key = yes\n"))
+    assert server.ctl("reload").returncode == 0
+    wait_for(lambda: len(server.store.query(
+        "SELECT name FROM loops WHERE keep_key = 1")) == 2, 30, "the reload",
+        0.2)
+    assert loops()[waits][1] == 1
     run(server, "cert", "unmark", "--all", "--yes")
     assert loops()[waits] == (1, 0, far)
     # an operator's own wish is not taken back with a mark

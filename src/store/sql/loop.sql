@@ -17,8 +17,11 @@ ON CONFLICT (name) DO UPDATE SET source = excluded.source,
     issuer = excluded.issuer, key_type = excluded.key_type,
     keep_key = excluded.keep_key, round = excluded.round,
     attempt = loops.attempt + 1, lease_until = NULL, holder = NULL,
-    recall = NULL, state = CASE WHEN loops.failures > 0 THEN 'failing'
+    state = CASE WHEN loops.failures > 0 THEN 'failing'
         WHEN loops.version > 0 THEN 'valid' ELSE 'new' END,
+    recall = CASE WHEN (loops.names, loops.profile, loops.issuer,
+        loops.key_type) = (excluded.names, excluded.profile, excluded.issuer,
+        excluded.key_type) THEN loops.recall END,
     stale = CASE WHEN (loops.names, loops.profile, loops.issuer,
         loops.key_type) = (excluded.names, excluded.profile, excluded.issuer,
         excluded.key_type) THEN loops.stale ELSE 1 END,
