@@ -221,8 +221,11 @@ struct verifier;
 struct verifier *verifier_new(struct arena *, const char *roots,
     const char **why);
 
-/* One chain, just downloaded for the job. NULL is success. */
-const char *verifier_take(struct verifier *, const struct job *,
+/*
+ * One chain, just downloaded for the job. NULL is success, else why lies in
+ * the arena, and the verifier has kept nothing.
+ */
+const char *verifier_take(struct arena *, struct verifier *, const struct job *,
     struct str pem);
 
 /* Check the signatures that were put off; how many are bad. */

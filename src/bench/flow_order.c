@@ -19,7 +19,7 @@ got_certificate(struct flow *f, const struct reply *r)
 
 	if (!flow_expect(f, r, 200))
 		return;
-	why = verifier_take(f->bench->verifier, f->job, r->body);
+	why = verifier_take(f->arena, f->bench->verifier, f->job, r->body);
 	if (why != NULL)
 		flow_wrong(f, str_from(why));
 	else if (f->has_certificate != NULL)

@@ -106,49 +106,67 @@ ends_in_root(const struct verifier *v, const struct pki_cert *c)
 	return false;
 }
 
-/* Read and check the certificates above a leaf, and keep them. */
+/* Is each certificate above a leaf signed by the next, up to a root? */
 static const char *
-add_issuer(struct verifier *v, struct str pem, const struct issuer **out)
+check_issuers(struct arena *a, const struct verifier *v, struct str pem)
 {
-	struct issuer *is = &v->issuers[v->nissuers];
-	struct pki_cert below, next;
+	struct pki_cert first, below, next;
 	struct str *ders;
 	const char *why;
 	size_t n;
 
-	if (v->nissuers == ISSUERS_MAX)
-		return "there are too many different issuers";
-	is->pem = str_dup(v->arena, pem);
-	if ((why = pki_parse_pem(v->arena, is->pem, &ders, &n)) != NULL ||
-	    (why = pki_parse_cert(v->arena, ders[0], &is->cert)) != NULL)
+	if ((why = pki_parse_pem(a, pem, &ders, &n)) != NULL ||
+	    (why = pki_parse_cert(a, ders[0], &first)) != NULL)
 		return why;
-	below = is->cert;
+	below = first;
 	for (size_t i = 1; i < n; i++) {
-		why = pki_parse_cert(v->arena, ders[i], &next);
+		why = pki_parse_cert(a, ders[i], &next);
 		if (why != NULL)
 			return why;
 		if (!pki_cert_is_signed_by(&below, &next))
 			return "an issuer is not signed by the next one";
 		below = next;
 	}
-	if (!is->cert.ca)
+	if (!first.ca)
 		return "the issuer is no CA";
 	if (!ends_in_root(v, &below))
 		return "the chain does not end in the roots given";
+	return NULL;
+}
+
+/* Only what is good is kept: what is not may come again and again. */
+static const char *
+add_issuer(struct arena *a, struct verifier *v, struct str pem,
+    const struct issuer **out)
+{
+	struct issuer *is = &v->issuers[v->nissuers];
+	struct str *ders;
+	const char *why;
+	size_t n;
+
+	if (v->nissuers == ISSUERS_MAX)
+		return "there are too many different issuers";
+	if ((why = check_issuers(a, v, pem)) != NULL)
+		return why;
+	is->pem = str_dup(v->arena, pem);
+	if ((why = pki_parse_pem(v->arena, is->pem, &ders, &n)) != NULL ||
+	    (why = pki_parse_cert(v->arena, ders[0], &is->cert)) != NULL)
+		return why;
 	v->nissuers++;
 	*out = is;
 	return NULL;
 }
 
 static const char *
-find_issuer(struct verifier *v, struct str pem, const struct issuer **out)
+find_issuer(struct arena *a, struct verifier *v, struct str pem,
+    const struct issuer **out)
 {
 	for (size_t i = 0; i < v->nissuers; i++)
 		if (str_eq(v->issuers[i].pem, pem)) {
 			*out = &v->issuers[i];
 			return NULL;
 		}
-	return add_issuer(v, pem, out);
+	return add_issuer(a, v, pem, out);
 }
 
 /* Cut a chain behind its first certificate. */
@@ -247,9 +265,9 @@ keep(struct verifier *v, const struct pki_cert *leaf, const struct issuer *is)
 }
 
 const char *
-verifier_take(struct verifier *v, const struct job *job, struct str pem)
+verifier_take(struct arena *a, struct verifier *v, const struct job *job,
+    struct str pem)
 {
-	struct arena *a = arena_create();
 	const struct issuer *is = NULL;
 	struct str first, rest, *ders;
 	struct pki_cert leaf;
@@ -257,20 +275,16 @@ verifier_take(struct verifier *v, const struct job *job, struct str pem)
 	size_t n;
 
 	if (!split_chain(pem, &first, &rest) || rest.n == 0)
-		why = "the chain holds no two certificates";
-	else if ((why = find_issuer(v, rest, &is)) == NULL &&
-	    (why = pki_parse_pem(a, first, &ders, &n)) == NULL &&
-	    (why = pki_parse_cert(a, ders[0], &leaf)) == NULL &&
-	    (why = check_leaf(job, &leaf, &is->cert)) == NULL) {
-		if (add_serial(v, is, leaf.serial))
-			keep(v, &leaf, is);
-		else
-			why = "the serial is that of another certificate";
-	}
-	if (why != NULL)
-		why = str_dup(v->arena, str_from(why)).p;
-	arena_destroy(a);
-	return why;
+		return "the chain holds no two certificates";
+	if ((why = find_issuer(a, v, rest, &is)) != NULL ||
+	    (why = pki_parse_pem(a, first, &ders, &n)) != NULL ||
+	    (why = pki_parse_cert(a, ders[0], &leaf)) != NULL ||
+	    (why = check_leaf(job, &leaf, &is->cert)) != NULL)
+		return why;
+	if (!add_serial(v, is, leaf.serial))
+		return "the serial is that of another certificate";
+	keep(v, &leaf, is);
+	return NULL;
 }
 
 size_t

@@ -595,6 +595,38 @@ objects_that_lack_something_are_told(void **state)
 	arena_destroy(a);
 }
 
+/* An allocation that begins right behind the one before it: the arena gave
+ * nothing to anybody in between. */
+static void
+a_chain_that_is_refused_leaves_nothing_behind(void **state)
+{
+	static const char *const chains[] = {
+		"no certificate",
+		"-----END CERTIFICATE-----\n",
+		"-----END CERTIFICATE-----\nrubbish",
+		"-----END CERTIFICATE-----\n-----BEGIN CERTIFICATE-----\nAAAA\n"
+		"-----END CERTIFICATE-----\n",
+	};
+	struct arena *kept = arena_create();
+	const struct job job = { .spki = STR("key") };
+	const char *why = NULL, *before, *after;
+	struct verifier *v = verifier_new(kept, NULL, &why);
+
+	(void)state;
+	assert_non_null(v);
+	for (size_t i = 0; i < sizeof(chains) / sizeof(chains[0]); i++) {
+		struct arena *a = arena_create();
+
+		before = arena_alloc(kept, 16);
+		why = verifier_take(a, v, &job, str_from(chains[i]));
+		after = arena_alloc(kept, 16);
+		assert_non_null(why);
+		assert_ptr_equal(after, before + 16);
+		arena_destroy(a);
+	}
+	arena_destroy(kept);
+}
+
 int
 main(void)
 {
@@ -624,6 +656,7 @@ main(void)
 		cmocka_unit_test(signed_requests_are_what_a_server_takes),
 		cmocka_unit_test(accounts_are_bound_by_a_mac_over_their_key),
 		cmocka_unit_test(objects_that_lack_something_are_told),
+		cmocka_unit_test(a_chain_that_is_refused_leaves_nothing_behind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
