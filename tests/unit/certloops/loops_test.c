@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "base/when.h"
-#include "certloops/certloops.h"
+#include "certloops/certloops_int.h"
 #include "certloops/schedule.h"
 #include "issuer/front.h"
 #include "log/log.h"
@@ -36,6 +36,7 @@ struct fx {
 	/* the row */
 	struct str state, error;
 	int64_t failures, next, success, failed_at, version, attempt;
+	int64_t seen;
 };
 
 /* ---- an issuer */
@@ -549,6 +550,78 @@ an_issuer_that_rests_is_left_alone(void **state)
 	assert_int_equal(fx->failures, 0);
 }
 
+/* ---- rounds */
+
+static enum step
+on_seen(void *arg, const struct store_result *r)
+{
+	struct fx *fx = arg;
+
+	assert_int_equal(r->status, STORE_OK);
+	fx->done = true;
+	fx->seen = store_nrows(r, 0) == 0 ?
+	    0 :
+	    store_get_int(r, 0, 0, LOOP_NODES_GET_SEEN);
+	return STEP_DONE;
+}
+
+/* When "web" was last said to be wanted here; 0: never. */
+static int64_t
+seen(struct fx *fx)
+{
+	struct batch *b;
+
+	fx->done = false;
+	task_init(&fx->task);
+	b = store_new_batch(fx->store, &fx->task, STR(""));
+	store_add(b, SQL_LOOP_NODES_GET);
+	store_str(b, STR("web"));
+	(void)store_send_batch(b, on_seen, fx);
+	while (!fx->done)
+		loop_turn(fx->loop, LOOP_WAIT);
+	task_end(&fx->task);
+	return fx->seen;
+}
+
+static void
+configure(struct fx *fx, const char *second)
+{
+	certloops_configure(fx->cl,
+	    config(fx,
+		str_printf(fx->a,
+		    WEB "\nloop b { names = { %s } folder = \"%s\" }",
+		    in(fx, "web"), "", second, in(fx, "b"))
+		    .p));
+	while (fx->cl->reconciling)
+		loop_turn(fx->loop, LOOP_WAIT);
+}
+
+/* However many rounds of changes come before the hour is over. */
+static void
+all_rows_are_told_of_an_hour_behind_the_last_time(void **state)
+{
+	struct fx *fx = *state;
+	int64_t first;
+
+	fx->how = SILENCE;
+	begin(fx, web(fx, ""));
+	while (!fx->cl->settled)
+		loop_turn(fx->loop, LOOP_WAIT);
+	first = seen(fx);
+	assert_true(first > 0);
+	configure(fx, "b.example.org");
+	assert_int_equal(seen(fx), first); /* what changed is not this one */
+	fx->cl->seen_at -= WHEN_HOUR;
+	configure(fx, "c.example.org");
+	while (seen(fx) == first)
+		loop_turn(fx->loop, LOOP_WAIT);
+	assert_true(loop_mono(fx->loop) - fx->cl->seen_at < WHEN_MINUTE);
+	first = seen(fx);
+	configure(fx, "d.example.org");
+	assert_quiet(fx);
+	assert_int_equal(seen(fx), first);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -563,6 +636,7 @@ main(void)
 		TEST(what_is_not_wanted_any_more_stops_and_keeps_its_row),
 		TEST(a_slow_issuer_holds_up_nobody_elses_loops),
 		TEST(an_issuer_that_rests_is_left_alone),
+		TEST(all_rows_are_told_of_an_hour_behind_the_last_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
