@@ -10,6 +10,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import time
 
 import pytest
 from cryptography import x509 as cx509
@@ -441,6 +442,31 @@ def test_a_second_process_on_the_same_store(new_server, engine):
                        check=True)
     refuses(second, "(?i)another", seconds=60)
     first.client().obtain(fresh())
+
+
+HIDDEN = ("unshare", "--mount", "--propagation", "private", "sh", "-c",
+          'mount -t tmpfs none /proc/sys && exec "$@"', "sh")
+
+
+@pytest.mark.skipif(subprocess.run([*HIDDEN, "true"],
+                                   capture_output=True).returncode != 0,
+                    reason="no namespaces")
+def test_a_holder_elsewhere_is_no_dead_process_here(new_server):
+    """Where /proc/sys is hidden machines have no name, and all of them have
+    the same first namespace: nobody is known to be here then."""
+    server = new_server("postgres", wrapper=HIDDEN).start()
+    server.stop()
+    [[holder]] = server.store.query(
+        "SELECT holder FROM leases WHERE name = 'process'")
+    machine, pid, start = holder.split("/")
+    boot, plus, namespace = machine.partition("+")
+    assert boot and plus and namespace and pid and start
+    begin = time.monotonic()
+    server.store.execute(
+        f"UPDATE leases SET holder = '+{namespace}/{pid}/{start}', "
+        "until = now_us() + 6000000 WHERE name = 'process'")
+    server.start()
+    assert time.monotonic() - begin > 5
 
 
 def test_a_second_process_in_the_same_data_directory(new_server):

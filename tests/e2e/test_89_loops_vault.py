@@ -6,10 +6,13 @@ import os
 import signal
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 import fleet
 from servers import wait_for
 from vault_world import PROFILES, World
+from x509 import make_csr, new_key
 
 TOP = "lease = 5s\nrecovery_interval = 1s\n"
 
@@ -154,11 +157,26 @@ def look_for_strays(w):
     w.server.store.execute("UPDATE loop_strays SET next = 0")
 
 
+def sign_for_others(w):
+    """Somebody else has the mount make certificates of the same name."""
+    before = set(signed(w))
+    for _ in range(3):
+        der = make_csr(["www.example.org"], new_key())
+        csr = x509.load_der_x509_csr(der).public_bytes(
+            serialization.Encoding.PEM).decode()
+        with w.peer.lock:
+            w.peer.sign({"csr": csr, "common_name": "www.example.org",
+                         "alt_names": "www.example.org", "ttl": "3600s"},
+                        None)
+    return set(signed(w)) - before
+
+
 @pytest.mark.parametrize("how", ["changed", "removed"])
 def test_what_was_made_for_a_loop_that_is_another_one_now(
         looped, engine, how):
     w = looped(engine)
     lost = lose_one(w)
+    others = sign_for_others(w)
     text = w.server.file.read_text()
     assert "\nloop web {" in text
     w.server.write_config(
@@ -181,6 +199,8 @@ def test_what_was_made_for_a_loop_that_is_another_one_now(
         "it to be found", 1)
     assert certificates(w)[lost] == "revoked"
     wait_for(lambda: w.revoked() == {lost}, 30, "Vault to hear of it")
+    assert len(others) == 3
+    assert not others & {s for s, in w.rows("SELECT serial FROM certificates")}
 
 
 @pytest.mark.parametrize("blind", [True, False])
