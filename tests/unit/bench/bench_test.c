@@ -609,8 +609,8 @@ a_chain_that_is_refused_leaves_nothing_behind(void **state)
 	};
 	struct arena *kept = arena_create();
 	const struct job job = { .spki = STR("key") };
-	const char *why = NULL, *before, *after;
-	struct verifier *v = verifier_new(kept, NULL, &why);
+	const char *wrong = NULL, *before, *after;
+	struct verifier *v = verifier_new(kept, NULL, &wrong);
 
 	(void)state;
 	assert_non_null(v);
@@ -618,9 +618,9 @@ a_chain_that_is_refused_leaves_nothing_behind(void **state)
 		struct arena *a = arena_create();
 
 		before = arena_alloc(kept, 16);
-		why = verifier_take(a, v, &job, str_from(chains[i]));
+		wrong = verifier_take(a, v, &job, str_from(chains[i]));
 		after = arena_alloc(kept, 16);
-		assert_non_null(why);
+		assert_non_null(wrong);
 		assert_ptr_equal(after, before + 16);
 		arena_destroy(a);
 	}
