@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 import x509
-from jose import b64, unb64  # noqa: F401, for those who mutate
 
 # ---- JSON that json.dumps would not write
 

@@ -14,7 +14,10 @@ from cryptography.x509 import ocsp
 import proto_flows
 import proto_judge as judge
 import proto_mutate as odd
-from proto_flows import BAD_CSR, MISSING, NOBODY
+from jose import b64, unb64
+from proto_flows import BAD_CSR, MISSING
+from proto_run import Sent
+from proto_spoil import NOBODY
 
 POST = (b"POST /acme/new-order HTTP/1.1\r\nHost: localhost\r\n"
         b"Content-Type: application/jose+json\r\n")
@@ -95,7 +98,7 @@ class Raw(proto_flows.Flows):
             data, (method,), self.rng.choice((0, 0, 3)))[0])
         self.keep(reply)
         self.outcomes["http", reply.status, reply.problem or ""] += 1
-        sent = proto_flows.proto_run.Sent(method, "/", [], data)
+        sent = Sent(method, "/", [], data)
         sent.is_http = False
         self.complain(self.step, judge.answer(sent, reply, None))
         if reply.status not in statuses:
@@ -148,7 +151,7 @@ class Raw(proto_flows.Flows):
             return
         payload = None
         if kind == "finalize":
-            payload = {"csr": odd.b64(odd.csr(
+            payload = {"csr": b64(odd.csr(
                 self.rng, "plain", [i["value"] for i in json.loads(
                     row["identifiers"])], self.ground.keys.leaf(0), {}, None))}
         elif kind in ("authz", "challenge"):
@@ -188,7 +191,7 @@ class Raw(proto_flows.Flows):
             self.complain(self.step, [f"a replay got {reply!r}"])
 
     def last_header(self):
-        return json.loads(odd.unb64(json.loads(self.last.body)["protected"]))
+        return json.loads(unb64(json.loads(self.last.body)["protected"]))
 
     # ---- of certificates
 

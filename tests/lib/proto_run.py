@@ -18,6 +18,7 @@ import checker
 import fleet
 import jose
 import proto_judge as judge
+import proto_meaning as meaning
 import proto_mutate as odd
 import servers
 import x509
@@ -524,7 +525,7 @@ class Run:
     @staticmethod
     def understood(reading, reply, before, after):
         try:
-            yield from judge.meaning(reading, reply, before, after)
+            yield from meaning.meaning(reading, reply, before, after)
         except Exception as e:
             yield f"the answer to {reading.kind} cannot be read: {e!r}, " \
                   f"{reading.payload!r:.500}, {reply!r}"

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import checker
 import proto_judge as judge
+import proto_meaning as meaning
 import proto_raw
 from proto_run import KINDS, TABLES, Ground, Stop, World
 from proto_wire import Broken
@@ -109,7 +110,7 @@ class Whole(proto_raw.Raw):
             if m.rss() > n + GROWTH:
                 self.complain(self.step, [f"from {n} KiB to {m.rss()}"])
         self.complain(self.step, self.limits())
-        self.complain(self.step, judge.authorized(self.state))
+        self.complain(self.step, meaning.authorized(self.state))
         wait_for(lambda: self.world.metrics()["certloop_store_depth"] == 0,
                  60, "the store to be at rest")
         after = self.world.metrics()
