@@ -437,6 +437,7 @@ note_refusal(struct areq *q, const struct problem *pr)
 	    acme_actor(q->arena, q->account) :
 	    str_join(q->arena, STR("key:"), jwk_thumbprint(q->arena, &q->jwk));
 
+	assert(q->profile != NULL); /* or nothing would be verified */
 	refusals_note(q->acme->refusals,
 	    &(struct refusal){ .actor = who,
 		.account = q->account,

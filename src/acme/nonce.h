@@ -64,7 +64,7 @@ struct nonce_key {
  * From now on seal with keys[sealer] and open with any of the n, at most
  * NONCE_KEYS_MAX, and with no other.
  */
-void nonces_share(struct nonces *, const struct nonce_key *keys, size_t n,
+void nonces_share(struct nonces *, const struct nonce_key *keys, size_t nkeys,
     size_t sealer);
 
 /*

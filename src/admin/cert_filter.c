@@ -195,24 +195,24 @@ cert_filter_is_empty(const struct cert_filter *f)
 /* ---- how it is found */
 
 static const struct cert_way {
-	enum sql sql;
 	const char *list; /* inside cursors */
+	enum sql sql;
 	enum admin_order order;
 } ways[] = {
-	[WAY_ALL] = { SQL_CERTS_ALL, "certificates", ADMIN_NEWEST_FIRST },
-	[WAY_SERIAL] = { SQL_CERTS_OF_SERIAL, "certificates-serial",
+	[WAY_ALL] = { "certificates", SQL_CERTS_ALL, ADMIN_NEWEST_FIRST },
+	[WAY_SERIAL] = { "certificates-serial", SQL_CERTS_OF_SERIAL,
 	    ADMIN_NEWEST_FIRST },
-	[WAY_NAME] = { SQL_CERTS_NAMED, "certificates-named",
+	[WAY_NAME] = { "certificates-named", SQL_CERTS_NAMED,
 	    ADMIN_OLDEST_FIRST },
-	[WAY_KEY] = { SQL_CERTS_OF_KEY, "certificates-key",
+	[WAY_KEY] = { "certificates-key", SQL_CERTS_OF_KEY,
 	    ADMIN_NEWEST_FIRST },
-	[WAY_ACCOUNT] = { SQL_CERTS_OF_ACCOUNT, "certificates-of",
+	[WAY_ACCOUNT] = { "certificates-of", SQL_CERTS_OF_ACCOUNT,
 	    ADMIN_NEWEST_FIRST },
-	[WAY_WINDOW] = { SQL_CERTS_ENDING, "certificates-ending",
+	[WAY_WINDOW] = { "certificates-ending", SQL_CERTS_ENDING,
 	    ADMIN_OLDEST_FIRST },
-	[WAY_PROFILE] = { SQL_CERTS_OF_PROFILE, "certificates-profile",
+	[WAY_PROFILE] = { "certificates-profile", SQL_CERTS_OF_PROFILE,
 	    ADMIN_NEWEST_FIRST },
-	[WAY_ISSUER] = { SQL_CERTS_OF_ISSUER, "certificates-issuer",
+	[WAY_ISSUER] = { "certificates-issuer", SQL_CERTS_OF_ISSUER,
 	    ADMIN_NEWEST_FIRST },
 };
 

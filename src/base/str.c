@@ -8,19 +8,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static char
-fold(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 bool
 str_case_eq(struct str a, struct str b)
 {
 	if (a.n != b.n)
 		return false;
 	for (size_t i = 0; i < a.n; i++)
-		if (fold(a.p[i]) != fold(b.p[i]))
+		if (str_fold(a.p[i]) != str_fold(b.p[i]))
 			return false;
 	return true;
 }
@@ -107,7 +101,7 @@ str_lower(struct arena *a, struct str s)
 	char *p = str_cstr(a, s);
 
 	for (size_t i = 0; i < s.n; i++)
-		p[i] = fold(p[i]);
+		p[i] = str_fold(p[i]);
 	return str_make(p, s.n);
 }
 
@@ -148,6 +142,14 @@ str_printf(struct arena *a, const char *fmt, ...)
 	return str_make(p, (size_t)n);
 }
 
+static char
+show(char c)
+{
+	if (c < ' ' || c > '~')
+		c = '?';
+	return c;
+}
+
 struct str
 str_show(struct arena *a, struct str s, size_t max)
 {
@@ -156,7 +158,7 @@ str_show(struct arena *a, struct str s, size_t max)
 	char *p = arena_alloc(a, n + 4);
 
 	for (size_t i = 0; i < n; i++)
-		p[i] = s.p[i] >= ' ' && s.p[i] <= '~' ? s.p[i] : '?';
+		p[i] = show(s.p[i]);
 	memcpy(p + n, cut ? "..." : "", cut ? 4 : 1);
 	return str_make(p, n + (cut ? 3 : 0));
 }

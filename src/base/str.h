@@ -36,6 +36,15 @@ str_make(const void *p, size_t n)
 	return (struct str){ .p = (const char *)p, .n = n };
 }
 
+/* A capital ASCII letter as a small one. */
+static inline char
+str_fold(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		c += 'a' - 'A';
+	return c;
+}
+
 static inline bool
 str_eq(struct str a, struct str b)
 {

@@ -34,7 +34,7 @@ run(const struct bench_options *options)
 	struct arena *a = arena_create();
 	enum bench_exit code;
 
-	signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
 	raise_files();
 	/* The kernel's timers count milliseconds otherwise: event.h. */
 	setenv("EVENT_PRECISE_TIMER", "1", 1);
@@ -67,7 +67,8 @@ main(int argc, char **argv)
 		puts("certloop-bench " PACKAGE_VERSION);
 	else
 		code = run(&options);
-	if (fflush(stdout) != 0) {
+	/* what an earlier flush lost is lost, whatever this one says */
+	if (fflush(stdout) != 0 || ferror(stdout) != 0) {
 		perror("certloop-bench: standard output");
 		return BENCH_FAILED;
 	}

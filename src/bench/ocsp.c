@@ -75,7 +75,7 @@ asks_read(struct arena *a, const struct bench_options *o, struct pool *pool)
 		else if (!read_ask(a, o->url, text, &pool->asks[pool->nasks++]))
 			why = "a line of the file of --asks is no request";
 	}
-	fclose(f);
+	(void)fclose(f);
 	if (why == NULL && pool->nasks == 0)
 		why = "the file of --asks is empty";
 	return why;

@@ -52,7 +52,7 @@ split_authority(struct url *u)
 static bool
 parse_url(struct str text, struct url *u)
 {
-	struct str rest = text;
+	struct str rest;
 	size_t end;
 
 	if (str_starts(text, STR("https://")))

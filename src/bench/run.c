@@ -338,7 +338,7 @@ read_binding(struct bench *b)
 	f = fopen(o->eab_key_file, "re");
 	ok = f != NULL && fgets(text, sizeof(text), f) != NULL;
 	if (f != NULL)
-		fclose(f);
+		(void)fclose(f);
 	rest = str_from(text);
 	b->binding.kid = str_from(o->eab_kid);
 	ok = ok &&

@@ -109,9 +109,11 @@ tally_add(struct tally *t, struct str text)
 
 	if (text.n >= STATS_TEXT_MAX)
 		text.n = STATS_TEXT_MAX - 1;
-	for (i = 0; i < text.n; i++)
-		shown[i] = text.p[i] >= ' ' && text.p[i] < 127 ? text.p[i] :
-								 '?';
+	for (i = 0; i < text.n; i++) {
+		shown[i] = text.p[i];
+		if (shown[i] < ' ' || shown[i] > '~')
+			shown[i] = '?';
+	}
 	text.p = shown;
 	for (i = 0; i < t->nkinds; i++)
 		if (str_is(text, t->kinds[i].text)) {

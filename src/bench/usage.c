@@ -21,7 +21,7 @@ read_times(pid_t pid, struct usage *u)
 	if ((f = fopen(path, "re")) == NULL)
 		return false;
 	p = fgets(line, sizeof(line), f);
-	fclose(f);
+	(void)fclose(f);
 	/* The name, in parentheses, may hold anything. */
 	if (p == NULL || (p = strrchr(line, ')')) == NULL)
 		return false;
@@ -47,7 +47,7 @@ usage_of(pid_t pid, struct usage *u)
 	while (fgets(line, sizeof(line), f) != NULL)
 		if (sscanf(line, "VmRSS: %ld kB", &kib) == 1)
 			break;
-	fclose(f);
+	(void)fclose(f);
 	u->rss = kib;
 	return kib >= 0;
 }

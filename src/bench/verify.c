@@ -56,7 +56,7 @@ read_file(struct arena *a, const char *path)
 	if (f == NULL)
 		return STR_NONE;
 	n = fread(p, 1, BENCH_FILE_MAX, f);
-	fclose(f);
+	(void)fclose(f);
 	return str_make(p, n);
 }
 

@@ -171,7 +171,7 @@ add_file(struct files *f, const struct source *by,
 		    text);
 	}
 	if (in != NULL)
-		fclose(in);
+		(void)fclose(in);
 	else if (fd != -1)
 		close(fd);
 	arena_destroy(scratch);
@@ -324,7 +324,7 @@ conf_read_files(struct conf_loader *l, const char *path)
 		conf_error_of(l, path, "%s", strerror(errno));
 	} else {
 		ok = join(&f, path, in);
-		fclose(in);
+		(void)fclose(in);
 	}
 	l->pieces = f.pieces;
 	l->npieces = f.npieces;

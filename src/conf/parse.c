@@ -445,7 +445,7 @@ parse_once(struct parser *p)
 {
 	struct conf_loader *l = p->l;
 	FILE *f = fmemopen(l->text, l->len, "r");
-	bool ok = false;
+	bool ok;
 
 	p->again = p->failed = false;
 	p->nsections = 0;
@@ -465,7 +465,7 @@ parse_once(struct parser *p)
 			conf_error(l, p->root->line, "this is not understood");
 	}
 	if (f != NULL)
-		fclose(f);
+		(void)fclose(f);
 	if (p->root != NULL)
 		cfg_free(p->root);
 }

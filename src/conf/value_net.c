@@ -311,7 +311,7 @@ static bool
 read_authority(struct conf_value *v, struct str s, struct conf_url *u)
 {
 	unsigned standard = u->https ? 443 : 80;
-	struct str host = s, port = STR_NONE;
+	struct str host, port;
 	struct addr addr;
 	size_t at;
 

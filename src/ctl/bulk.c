@@ -89,7 +89,7 @@ draw_bar(struct bulk *k)
 	fprintf(stderr, "\r[%.*s%*s] %llu of %llu ", full,
 	    "##############################", BAR_WIDTH - full, "",
 	    (unsigned long long)k->done, (unsigned long long)k->count);
-	fflush(stderr);
+	(void)fflush(stderr);
 }
 
 static void
@@ -244,7 +244,7 @@ only_counted(struct bulk *k)
 		printf("%llu certificate%s would be %s\n",
 		    (unsigned long long)k->count, k->count == 1 ? "" : "s",
 		    k->kind->done);
-	fflush(stdout);
+	(void)fflush(stdout);
 	fputs("certloopctl: nothing was done: give --yes to do it\n", stderr);
 	return CTL_REFUSED;
 }
@@ -280,7 +280,7 @@ run_both(struct bulk *k, bool sure)
 			printf("%llu certificate%s to be %s\n",
 			    (unsigned long long)k->count,
 			    k->count == 1 ? "" : "s", k->kind->done);
-		fflush(stdout);
+		(void)fflush(stdout);
 		code = run_pass(k, ACT);
 		wipe_bar(k);
 	}

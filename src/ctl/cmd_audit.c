@@ -108,7 +108,7 @@ print_new(struct tail *t)
 		if (t->nseen < SEEN_MAX)
 			memcpy(t->seen[t->nseen++], id.p, ID_LEN);
 	}
-	fflush(stdout);
+	(void)fflush(stdout);
 }
 
 static enum ctl_exit
@@ -174,7 +174,8 @@ run_tail(struct ctl *ctl, int argc, char **argv)
 		code = one_round(t);
 		arena_destroy(ctl->arena);
 		ctl->arena = mine;
-	} while (code == CTL_OK && nanosleep(&pause, NULL) == 0);
+	} while (code == CTL_OK && ferror(stdout) == 0 &&
+	    nanosleep(&pause, NULL) == 0);
 	return code;
 }
 

@@ -65,7 +65,7 @@ run_show(struct ctl *ctl, int argc, char **argv)
 		return ctl_refused(&r, json_parse(ctl->arena, r.body, NULL));
 	if (ctl->json)
 		r.body = ctl_body(ctl, "config", str_cstr(ctl->arena, r.body));
-	fwrite(r.body.p, 1, r.body.n, stdout);
+	(void)fwrite(r.body.p, 1, r.body.n, stdout);
 	if (ctl->json)
 		putchar('\n');
 	return CTL_OK;

@@ -113,7 +113,7 @@ link_send(struct link *l, struct str s)
 			break;
 		s = str_skip(s, (size_t)n);
 	}
-	signal(SIGPIPE, before);
+	(void)signal(SIGPIPE, before);
 	return s.n == 0;
 }
 

@@ -73,7 +73,7 @@ print_value(const struct json *j)
 
 	copy_value(w, NULL, j, a);
 	text = json_text(w);
-	fwrite(text.p, 1, text.n, stdout);
+	(void)fwrite(text.p, 1, text.n, stdout);
 	arena_destroy(a);
 }
 
@@ -184,7 +184,7 @@ print_end(struct list *l)
 			puts("null}");
 		return;
 	}
-	fflush(stdout);
+	(void)fflush(stdout);
 	if (l->shown == 0 && !l->ctl->json)
 		fputs("none\n", stderr);
 	if (l->cursor != NULL)

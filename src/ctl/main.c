@@ -365,7 +365,8 @@ main(int argc, char **argv)
 	code = run(&ctl, argc, argv);
 	ctl_free_tls(&ctl);
 	arena_destroy(ctl.arena);
-	if (fflush(stdout) != 0) {
+	/* what an earlier flush lost is lost, whatever this one says */
+	if (fflush(stdout) != 0 || ferror(stdout) != 0) {
 		perror("certloopctl: standard output");
 		return CTL_UNREACHABLE;
 	}

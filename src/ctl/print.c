@@ -14,7 +14,7 @@ print_text(struct str s)
 	struct arena *a = arena_create();
 	struct str clean = text_clean(a, s);
 
-	fwrite(clean.p, 1, clean.n, stdout);
+	(void)fwrite(clean.p, 1, clean.n, stdout);
 	arena_destroy(a);
 }
 
@@ -139,7 +139,7 @@ print_table_row(struct ctl *ctl, struct table *t, const struct cell *row)
 		table_write_head(&b, t);
 	else
 		table_write_row(&b, t, row);
-	fwrite(b.p, 1, b.len, stdout);
+	(void)fwrite(b.p, 1, b.len, stdout);
 }
 
 void
@@ -170,7 +170,7 @@ print_rows(struct ctl *ctl, const char *heading, const struct json *list,
 void
 print_fields(struct ctl *ctl, const struct json *j, const struct column *c)
 {
-	struct cell value[2];
+	struct cell value[2] = { { .paint = NULL } };
 
 	for (; c->member != NULL; c++) {
 		struct column one[2] = { *c, { .member = NULL } };
@@ -181,7 +181,7 @@ print_fields(struct ctl *ctl, const struct json *j, const struct column *c)
 		printf("%-*s", LABEL_WIDTH, c->title);
 		if (value[0].paint != NULL)
 			fputs(value[0].paint, stdout);
-		fwrite(value[0].text.p, 1, value[0].text.n, stdout);
+		(void)fwrite(value[0].text.p, 1, value[0].text.n, stdout);
 		if (value[0].paint != NULL)
 			fputs(PAINT_END, stdout);
 		putchar('\n');

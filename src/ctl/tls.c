@@ -130,12 +130,13 @@ ctl_read_key(struct ctl *ctl, const char *path)
 		return complain_file(path, strerror(errno));
 	if (fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode) &&
 	    (st.st_mode & 077) != 0) {
-		fclose(f);
+		(void)fclose(f);
 		return complain_file(path,
 		    "others may read it; \"chmod 600\" keeps it to you");
 	}
+	(void)setvbuf(f, NULL, _IONBF, 0); /* no copy stays in a buffer */
 	n = fread(text, 1, sizeof(text), f);
-	fclose(f);
+	(void)fclose(f);
 	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
 		n--;
 	ok = take_key(ctl, str_make(text, n), path);

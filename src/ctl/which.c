@@ -21,26 +21,29 @@ static struct str
 read_file(struct ctl *ctl, const char *path)
 {
 	struct buf b = buf_new(ctl->arena, FILE_MAX);
-	FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
+	bool is_stdin = strcmp(path, "-") == 0;
+	FILE *f = is_stdin ? stdin : fopen(path, "r");
+	const char *why = f == NULL ? strerror(errno) : NULL;
 	char *room;
 	size_t n = 1;
-	bool bad = f == NULL;
 
-	while (!bad && n > 0) {
+	while (why == NULL && n > 0) {
 		if ((room = buf_room(&b, 65536)) == NULL) {
-			fprintf(stderr, "certloopctl: %s is too long\n", path);
-			(void)fclose(f);
-			return STR_NONE;
+			why = "it is too long";
+			break;
 		}
 		n = fread(room, 1, 65536, f);
 		b.len += n;
-		bad = ferror(f) != 0;
+		if (ferror(f) != 0)
+			why = strerror(errno);
 	}
-	if (bad)
-		fprintf(stderr, "certloopctl: %s: %s\n", path, strerror(errno));
-	if (f != NULL && f != stdin)
+	if (!is_stdin && f != NULL)
 		(void)fclose(f);
-	return bad ? STR_NONE : str_make(b.len > 0 ? b.p : "", b.len);
+	if (why != NULL) {
+		fprintf(stderr, "certloopctl: %s: %s\n", path, why);
+		return STR_NONE;
+	}
+	return str_make(b.len > 0 ? b.p : "", b.len);
 }
 
 bool

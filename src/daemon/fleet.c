@@ -29,22 +29,25 @@ read_password(struct arena *a, const char *path, struct str *out)
 	char text[REDIS_PASSWORD_MAX + 2];
 	FILE *f;
 	size_t n;
+	bool fits;
 
 	if ((f = fopen(path, "re")) == NULL)
 		return str_printf(a, "cannot read %s: %s", path,
 		    strerror(errno))
 		    .p;
+	(void)setvbuf(f, NULL, _IONBF, 0); /* no copy stays in a buffer */
 	n = fread(text, 1, sizeof(text), f);
-	fclose(f);
+	(void)fclose(f);
 	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
 		n--;
-	if (n == 0 || n > REDIS_PASSWORD_MAX)
-		return str_printf(a, "%s must hold a password of 1 to %d bytes",
-		    path, REDIS_PASSWORD_MAX)
-		    .p;
-	*out = str_dup(a, str_make(text, n));
+	fits = n > 0 && n <= REDIS_PASSWORD_MAX;
+	if (fits)
+		*out = str_dup(a, str_make(text, n));
 	OPENSSL_cleanse(text, sizeof(text));
-	return NULL;
+	return fits ? NULL :
+		      str_printf(a, "%s must hold a password of 1 to %d bytes",
+			  path, REDIS_PASSWORD_MAX)
+			  .p;
 }
 
 static bool

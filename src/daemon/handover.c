@@ -5,6 +5,7 @@
  */
 #include "daemon/daemon.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -69,6 +70,7 @@ send_with(int fd, struct str text, const int *fds, size_t n)
 		m.msg_control = control.bytes;
 		m.msg_controllen = CMSG_SPACE(n * sizeof(int));
 		c = CMSG_FIRSTHDR(&m);
+		assert(c != NULL); /* it has room */
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
 		c->cmsg_len = CMSG_LEN(n * sizeof(int));
@@ -327,7 +329,7 @@ handover_wait(struct lent *l)
 	ssize_t n = 0;
 	bool sent;
 
-	signal(SIGHUP, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN);
 	(void)fcntl(l->fd, F_SETFL, 0); /* from here on we may block */
 	sent = send_with(l->fd, STR("store\n"), &l->nonces,
 	    l->nonces >= 0 ? 1 : 0);

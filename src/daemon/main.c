@@ -46,7 +46,7 @@ static const struct option long_options[] = {
 static _Noreturn void
 end(enum daemon_exit code)
 {
-	fflush(stdout);
+	(void)fflush(stdout);
 	log_flush();
 	_exit((int)code);
 }
@@ -271,7 +271,7 @@ run(struct daemon *d, struct arena *conf_arena)
 	struct lent *lent;
 	int code;
 
-	signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
 	raise_limits();
 	if ((d->loop = loop_new()) == NULL)
 		die(EXIT_FAILED, "cannot make an event loop", "");

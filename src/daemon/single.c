@@ -52,7 +52,7 @@ read_line(struct arena *a, const char *path)
 		return STR("");
 	if (fgets(text, sizeof(text), f) == NULL)
 		text[0] = '\0';
-	fclose(f);
+	(void)fclose(f);
 	text[strcspn(text, "\n")] = '\0';
 	return str_dup(a, str_from(text));
 }

@@ -328,7 +328,7 @@ print_banner(const struct daemon *d)
 	       "Whoever reaches it may have any name: it listens on loopback "
 	       "only.\nSee certloopd(8) and certloop.conf(5).\n",
 	    STR_ARG(url), own.root, own.root, STR_ARG(url));
-	fflush(stdout);
+	(void)fflush(stdout);
 }
 
 static void

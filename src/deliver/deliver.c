@@ -79,10 +79,10 @@ answer(const struct pair *p, const char *why, bool put_back,
 	struct buf b = buf_new(p->arena, ANSWER_MAX);
 	struct str text;
 
-	buf_char(&b,
-	    why != NULL    ? (put_back ? 'b' : 'f') :
-		p->changed ? 'd' :
-			     'u');
+	if (why != NULL)
+		buf_str(&b, put_back ? STR("b") : STR("f"));
+	else
+		buf_str(&b, p->changed ? STR("d") : STR("u"));
 	buf_str(&b,
 	    why != NULL ? str_show(p->arena, str_from(why), 2000) : STR(""));
 	buf_char(&b, '\n');

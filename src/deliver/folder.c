@@ -136,7 +136,7 @@ const char *
 folder_write(struct pair *p)
 {
 	const char *why = make_folder(p->arena, p->folder);
-	const char *current, *previous, *version = NULL;
+	const char *current, *previous, *version = "";
 
 	if (why != NULL)
 		return why;

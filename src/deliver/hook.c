@@ -110,7 +110,7 @@ read_output(struct running *r)
 
 		buf_put(r->output, some, (size_t)n < room ? (size_t)n : room);
 	}
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+	if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
 		close(r->out);
 		r->out = -1;
 	}

@@ -185,7 +185,7 @@ listens(int fd)
 static bool
 adopt(struct listener *l, int fd)
 {
-	union address u;
+	union address u = { .un = { .sun_family = AF_UNSPEC } };
 	socklen_t len = sizeof(u);
 	struct stat st;
 
@@ -332,7 +332,7 @@ listener_free(struct listener *l)
 int
 listener_accept(const struct listener *l, struct addr *peer)
 {
-	union address u;
+	union address u = { .un = { .sun_family = AF_UNSPEC } };
 	socklen_t len = sizeof(u);
 	int fd = accept4(l->fd, &u.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 

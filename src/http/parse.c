@@ -373,6 +373,7 @@ read_head(struct arena *a, http_parser *hp, struct str text, struct head *out)
 	http_parser_init(hp, HTTP_REQUEST);
 	hp->data = &r;
 	eaten = http_parser_execute(hp, &settings, text.p, text.n);
+	hp->data = NULL;
 	error = HTTP_PARSER_ERRNO(hp);
 	if (error != HPE_OK)
 		return parse_error(a, error);

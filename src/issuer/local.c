@@ -357,19 +357,19 @@ issuer_plan_validity(const struct issuer *issuer, int64_t now, int64_t lifetime,
     int64_t *not_before, int64_t *not_after)
 {
 	const struct local *l = (const struct local *)(const void *)issuer;
-	int64_t begin, end;
+	int64_t from, to;
 
 	if (!issuer->ops->plans)
 		return false;
-	begin = now - backdate_of(l, lifetime);
-	if (begin / WHEN_SECOND < l->ca.cert.not_before)
-		begin = l->ca.cert.not_before * WHEN_SECOND;
-	begin -= begin % WHEN_SECOND;
+	from = now - backdate_of(l, lifetime);
+	if (from / WHEN_SECOND < l->ca.cert.not_before)
+		from = l->ca.cert.not_before * WHEN_SECOND;
+	from -= from % WHEN_SECOND;
 	/* RFC 5280 counts both ends in, hence the one second less */
-	end = begin + lifetime - lifetime % WHEN_SECOND - WHEN_SECOND;
-	if (end / WHEN_SECOND > l->ca.cert.not_after)
-		end = l->ca.cert.not_after * WHEN_SECOND;
-	*not_before = begin;
-	*not_after = end;
-	return end > now;
+	to = from + lifetime - lifetime % WHEN_SECOND - WHEN_SECOND;
+	if (to / WHEN_SECOND > l->ca.cert.not_after)
+		to = l->ca.cert.not_after * WHEN_SECOND;
+	*not_before = from;
+	*not_after = to;
+	return to > now;
 }

@@ -190,12 +190,13 @@ count_rows(struct gc *gc, const struct store_result *r)
 
 	if (gc->now->needs == NEEDS_CERTIFICATES) {
 		metrics_child_add(metrics_child(FAMILY_gc_rows, "old_orders"),
-		    store_nrows(r, at));
+		    (int64_t)store_nrows(r, at));
 		at = 2;
 	}
 	n = store_nrows(r, at);
 	gc->rows += n;
-	metrics_child_add(metrics_child(FAMILY_gc_rows, gc->now->name), n);
+	metrics_child_add(metrics_child(FAMILY_gc_rows, gc->now->name),
+	    (int64_t)n);
 	metrics_add(METRIC_gc_batches, 1);
 	return n;
 }

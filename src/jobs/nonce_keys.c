@@ -113,6 +113,26 @@ open_key(struct nonce_keys *k, const struct store_result *r, size_t row,
 }
 
 static void
+wipe_keys(struct nonce_key *keys, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		seal_key_wipe(&keys[i].key);
+}
+
+/* All of them, or none is left in memory. */
+static bool
+open_keys(struct nonce_keys *k, const struct store_result *r,
+    struct nonce_key *keys, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!open_key(k, r, i, &keys[i])) {
+			wipe_keys(keys, i);
+			return false;
+		}
+	return true;
+}
+
+static void
 say_changes(struct nonce_keys *k, int64_t version, int64_t sealing)
 {
 	if (version != k->version)
@@ -128,26 +148,25 @@ static enum nonce_keys_verdict
 take_keys(struct nonce_keys *k, const struct store_result *r, const char **why)
 {
 	struct nonce_key keys[NONCE_KEYS_MAX];
-	size_t n, sealer;
+	size_t n = r->status == STORE_OK ? store_nrows(r, 2) : 0;
+	size_t sealer;
 	int64_t age;
 
-	if (r->status != STORE_OK || (n = store_nrows(r, 2)) == 0) {
+	if (n == 0) {
 		*why = r->status == STORE_OK ? "the store has no key" :
 					       store_cause(r);
 		return NONCE_KEYS_STORE;
 	}
 	n = n < NONCE_KEYS_MAX ? n : NONCE_KEYS_MAX;
-	for (size_t i = 0; i < n; i++)
-		if (!open_key(k, r, i, &keys[i])) {
-			*why = "it is sealed under another key";
-			return NONCE_KEYS_SEALED;
-		}
+	if (!open_keys(k, r, keys, n)) {
+		*why = "it is sealed under another key";
+		return NONCE_KEYS_SEALED;
+	}
 	age = store_get_int(r, 2, 0, SECRET_NEWEST_NOW) -
 	    store_get_int(r, 2, 0, SECRET_NEWEST_CREATED);
 	sealer = n > 1 && age < SHARE ? 1 : 0;
 	acme_share_nonces(k->acme, keys, n, sealer);
-	for (size_t i = 0; i < n; i++)
-		seal_key_wipe(&keys[i].key);
+	wipe_keys(keys, n);
 	say_changes(k, store_get_int(r, 2, 0, SECRET_NEWEST_VERSION),
 	    store_get_int(r, 2, sealer, SECRET_NEWEST_VERSION));
 	return NONCE_KEYS_OK;

@@ -64,7 +64,9 @@ open_stderr(void)
 		return STDERR_FILENO;
 	fd = open("/proc/self/fd/2",
 	    O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	return fd != -1 ? fd : STDERR_FILENO;
+	if (fd == -1)
+		return STDERR_FILENO;
+	return fd;
 }
 
 static int
@@ -131,7 +133,7 @@ log_buffer(bool on)
 		(void)log_sink_flush(EXIT_WAIT);
 	if (on && !out.at_exit) {
 		out.at_exit = true;
-		atexit(flush_at_exit);
+		(void)atexit(flush_at_exit);
 	}
 	out.buffered = on;
 }
@@ -168,7 +170,7 @@ write_prefix(char p[static PREFIX_MAX], enum log_level level)
 	if (out.sink != LOG_SYSLOG)
 		return 0;
 	localtime_r(&now, &tm);
-	strftime(when, sizeof(when), "%b %e %H:%M:%S", &tm);
+	(void)strftime(when, sizeof(when), "%b %e %H:%M:%S", &tm);
 	return (size_t)snprintf(p, PREFIX_MAX,
 	    "<%d>%s %.32s[%ld]: ", FACILITY_DAEMON * 8 + severity[level], when,
 	    out.name, (long)getpid());

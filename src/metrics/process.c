@@ -18,9 +18,9 @@ metrics_write_number(struct buf *out, double v)
 	char text[40];
 
 	snprintf(text, sizeof(text), "%.15g", v);
-	if (strspn(text, "-0123456789") == strlen(text))
-		strcat(text, ".0");
 	buf_str(out, str_from(text));
+	if (strspn(text, "-0123456789") == strlen(text))
+		buf_str(out, STR(".0"));
 }
 
 static void
@@ -44,7 +44,7 @@ read_file(const char *path, char *text, size_t size)
 	if (f == NULL)
 		return false;
 	n = fread(text, 1, size - 1, f);
-	fclose(f);
+	(void)fclose(f);
 	text[n] = '\0';
 	return n > 0;
 }
@@ -55,7 +55,7 @@ cpu_seconds(void)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-	return (double)ts.tv_sec + (double)(ts.tv_nsec / 1000) / 1e6;
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
 /* Without the one that reads the directory. */
@@ -81,8 +81,7 @@ stat_field(const char *stat, int n)
 	const char *p = strrchr(stat, ')');
 
 	for (int i = 2; p != NULL && i < n; i++)
-		if ((p = strchr(p + 1, ' ')) == NULL)
-			return 0;
+		p = strchr(p + 1, ' ');
 	return p != NULL ? strtod(p + 1, NULL) : 0;
 }
 

@@ -7,6 +7,8 @@
  */
 #include "pki/lint_int.h"
 
+#include <inttypes.h>
+
 #define CONTEXT(n) (CBS_ASN1_CONTEXT_SPECIFIC | CBS_ASN1_CONSTRUCTED | (n))
 
 enum { SERIAL_MAX = 20, CN_MAX = 64 };
@@ -133,9 +135,9 @@ lint_validity(const struct lint *l, CBS *tbs)
 	/* both ends belong to it */
 	if (to - from + 1 > p->max_lifetime)
 		return str_printf(l->arena,
-		    "the lifetime of %lld seconds is longer than the %lld "
-		    "that are allowed",
-		    (long long)(to - from + 1), (long long)p->max_lifetime)
+		    "the lifetime of %" PRId64 " seconds is longer than the "
+		    "%" PRId64 " that are allowed",
+		    to - from + 1, p->max_lifetime)
 		    .p;
 	return NULL;
 }

@@ -131,7 +131,7 @@ static char *
 encode(char *out, const unsigned char *in, size_t n)
 {
 	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij"
-				      "klmnopqrstuvwxyz0123456789+/";
+				      "klmnopqrstuvwxyz0123456789+/=";
 
 	for (; n > 0; in += 3) {
 		unsigned v = (unsigned)in[0] << 16;
@@ -140,8 +140,8 @@ encode(char *out, const unsigned char *in, size_t n)
 		v |= n > 2 ? in[2] : 0;
 		*out++ = letters[v >> 18];
 		*out++ = letters[v >> 12 & 63];
-		*out++ = n > 1 ? letters[v >> 6 & 63] : '=';
-		*out++ = n > 2 ? letters[v & 63] : '=';
+		*out++ = letters[n > 1 ? v >> 6 & 63 : 64];
+		*out++ = letters[n > 2 ? v & 63 : 64];
 		n -= n < 3 ? n : 3;
 	}
 	return out;

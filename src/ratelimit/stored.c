@@ -117,19 +117,21 @@ stored_take(struct taking_op *t, const struct ratelimit_nonce *nonce)
 {
 	struct arena *a = arena_create();
 	struct str *ids = arena_array(a, struct str, t->n + 1);
+	bool counts = counts_here(t);
 	struct batch *b;
 
+	assert(counts || nonce != NULL);
 	qsort(t->v, t->n, sizeof(t->v[0]), compare);
 	for (size_t i = 0; i < t->n; i++)
 		ids[i] = head_id(a, &t->v[i]);
 	b = store_new_batch(t->rl->options.store, &t->rl->asking,
-	    counts_here(t) ? ids[0] : nonce->id);
+	    counts ? ids[0] : nonce->id);
 	t->has_nonce = nonce != NULL;
-	if (counts_here(t))
+	if (counts)
 		add_heads(b, t, ids);
 	if (nonce != NULL)
 		add_nonce(b, t, ids[0], nonce);
-	if (counts_here(t))
+	if (counts)
 		add_decision(b, t, ids);
 	(void)store_send_batch(b, on_taken, t);
 	arena_destroy(a);

@@ -253,11 +253,11 @@ reply_text(const redisReply *reply)
 bool
 reply_is(const redisReply *reply, const char *code)
 {
-	struct str text = reply_text(reply);
-	struct str want = str_from(code);
+	struct str want = str_from(code), text;
 
 	if (reply->type != REDIS_REPLY_ERROR)
 		return false;
+	text = str_make(reply->str, reply->len);
 	if (str_starts(text, want))
 		return true;
 	/* before 7.0: "ERR Error running script (...): ...: -CODE text" */

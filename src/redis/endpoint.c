@@ -5,6 +5,7 @@
  */
 #include "redis/redis_int.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
@@ -198,5 +199,6 @@ endpoints_move(struct redis *r, const struct lookup_found *found, size_t n)
 		    add_found(r, &old[i], found, n) == 0)
 			endpoints_add(r, &old[i], (struct addr){ .len = 0 });
 	}
+	assert(r->nendpoints > 0);    /* no place is without one */
 	r->endpoint %= r->nendpoints; /* go on: those behind have their turn */
 }

@@ -53,9 +53,7 @@ add_name(struct tls_cert *c, const GENERAL_NAME *name)
 		return;
 	copy = take(1, dns.n + 1);
 	for (size_t i = 0; i < dns.n; i++)
-		copy[i] = dns.p[i] >= 'A' && dns.p[i] <= 'Z' ?
-		    (char)(dns.p[i] - 'A' + 'a') :
-		    dns.p[i];
+		copy[i] = str_fold(dns.p[i]);
 	c->dns[c->ndns++] = copy;
 }
 

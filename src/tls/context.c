@@ -62,9 +62,7 @@ find_cert(const struct tls_state *s, const char *asked)
 	if (n == 0 || n > PKI_NAME_MAX)
 		return NULL;
 	for (size_t i = 0; i <= n; i++)
-		dns[i] = asked[i] >= 'A' && asked[i] <= 'Z' ?
-		    (char)(asked[i] - 'A' + 'a') :
-		    asked[i];
+		dns[i] = str_fold(asked[i]);
 	if ((c = look_up(s, dns)) != NULL)
 		return c;
 	if ((dot = strchr(dns, '.')) == NULL || dot == dns)
