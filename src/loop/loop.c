@@ -69,10 +69,38 @@ collect(void *arg)
 
 /* ---- turns */
 
+/* An event that could not be added for lack of memory is never heard of. */
+static void *
+take_memory(size_t n)
+{
+	void *p = malloc(n);
+
+	if (p == NULL)
+		abort();
+	return p;
+}
+
+static void *
+grow_memory(void *old, size_t n)
+{
+	void *p = realloc(old, n);
+
+	if (p == NULL && n > 0)
+		abort();
+	return p;
+}
+
+static struct event_config *
+new_config(void)
+{
+	event_set_mem_functions(take_memory, grow_memory, free);
+	return event_config_new();
+}
+
 struct loop *
 loop_new(void)
 {
-	struct event_config *cfg = event_config_new();
+	struct event_config *cfg = new_config();
 	struct loop *l = calloc(1, sizeof(*l));
 
 	if (l == NULL || cfg == NULL)
