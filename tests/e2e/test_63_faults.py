@@ -4,8 +4,8 @@ without any (tests/lib/failing.py says how). Each time the client comes through
 by ordinary repeating, or is told what is wrong; the server stays or ends in
 order, and nothing is lost, stuck, half-written or left behind.
 
-Here a few n of each kind are tried; make proof-faults (CERTLOOP_FAULTS=all)
-walks them all."""
+Here a few n of each kind are tried; make proof-faults walks them all, or each
+CERTLOOP_FAULTS-th of them."""
 
 import os
 
@@ -13,12 +13,13 @@ import pytest
 
 import failing
 
-ALL = os.environ.get("CERTLOOP_FAULTS") == "all"
-MAX = 2000      # of one flow; past it something runs in circles
+STEP = int(os.environ.get("CERTLOOP_FAULTS", "0"))
+ALL = STEP > 0
+MAX = 50000     # of one flow; past it something runs in circles
 
 
 def numbers(*few):
-    return range(1, MAX) if ALL else few
+    return range(STEP, MAX, STEP) if ALL else few
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def new_world(new_server, tmp_path):
 
     def start(engine, **options):
         made.append(failing.World(new_server, tmp_path, engine, **options))
-        if not made[-1].can_fail():
+        if not options.get("preload") and not made[-1].can_fail():
             pytest.skip("this build has no --enable-faults")
         return made[-1].start()
     yield start
@@ -101,7 +102,9 @@ def test_the_nth_allocation_fails(new_world, figures, flow):
     order, and what comes after it finds all that was promised."""
     world = new_world("sqlite", preload=True)
     world.mortal = True
-    walk(world, figures, ["alloc"], [flow], (7, 70))
+    # the handshake; an account's key, which no want of memory makes a bad one
+    few = (7, 145, 174, 203, 232) if flow == "vault" else (70, 300)
+    walk(world, figures, ["alloc"], [flow], few)
 
 
 class Start:
