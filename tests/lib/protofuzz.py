@@ -104,7 +104,7 @@ class Whole(proto_raw.Raw):
         for wire in self.wires:
             wire.close()
         for m, n in zip(self.world.members, fds):
-            wait_for(lambda m=m, n=n: m.fds() <= n + 2, 60,
+            wait_for(lambda m=m, n=n: m.fds() <= n + 4, 60,
                      f"descriptors to be closed ({n} at the start)")
         for m, n in zip(self.world.members, self.rss or ()):
             if m.rss() > n + GROWTH:
