@@ -91,6 +91,18 @@ profile short {
     server.remove()
 
 
+@pytest.mark.parametrize("command", (["account", "list"], ["--help"]))
+def test_what_cannot_be_written_is_no_success(seeded, command):
+    """A list flushes what it printed; the loss must not be forgotten."""
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [seeded.build / "certloopctl", "-s", seeded.data / "admin.sock",
+             *command], stdout=full, stderr=subprocess.PIPE, text=True,
+            timeout=60, check=False, env=seeded.env)
+    assert done.returncode == 3, done.stderr
+    assert "standard output" in done.stderr
+
+
 def test_a_table_and_its_json_say_the_same(seeded):
     rows = table(run(seeded, "account", "list"))
     objects = items(seeded, "account", "list")
