@@ -33,7 +33,7 @@ run_file(const char *path)
 	if ((data = malloc(INPUT_MAX)) == NULL)
 		abort();
 	n = fread(data, 1, INPUT_MAX, f);
-	fclose(f);
+	(void)fclose(f);
 	/* exactly so much, for the sanitizer to see reads past the end */
 	if ((exact = malloc(n > 0 ? n : 1)) == NULL)
 		abort();
