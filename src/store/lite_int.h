@@ -63,6 +63,9 @@ bool lite_prepare(struct arena *, const struct store_options *,
  */
 const char *lite_log_layer(void);
 
+/* What rolled back there is forgotten. For each database opened with it. */
+void lite_log_watch(sqlite3 *);
+
 /* ---- lite_run.c */
 
 /*

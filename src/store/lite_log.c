@@ -2,13 +2,13 @@
 /*
  * SQLite: the file of the write-ahead log. SQLite writes each page to it in two
  * pieces, head and page, one behind the other; here they are gathered, and
- * written when the log is to be synced, or read where they stand. Nobody looks
- * for a page in the log before a commit has synced it (synchronous = FULL). All
- * other files are those of SQLite's own layer, untouched.
+ * written when the log is to be synced, or read where they stand. Nobody else
+ * looks for a page in the log before a commit has synced it (synchronous =
+ * FULL). All other files are those of SQLite's own layer, untouched.
  *
  * What could not be written is lost, and SQLite believes it written. So each
- * later call fails, until SQLite begins again where the loss began: it undoes
- * the transaction, and the next one writes there.
+ * later call fails until the transaction has been rolled back. A rollback also
+ * forgets what was gathered: others may write there next.
  */
 #include <assert.h>
 #include <stdalign.h>
@@ -60,8 +60,6 @@ log_write(sqlite3_file *f, const void *p, int len, sqlite3_int64 at)
 	size_t n = (size_t)len;
 	int rc;
 
-	if (l->error != SQLITE_OK && at <= l->lost)
-		l->error = SQLITE_OK;
 	if (l->n > 0 &&
 	    (at != l->at + (sqlite3_int64)l->n || n > GATHERED_MAX - l->n) &&
 	    (rc = flush(l)) != SQLITE_OK)
@@ -129,6 +127,13 @@ log_close(sqlite3_file *f)
 	sqlite3_free(l->bytes);
 	l->bytes = NULL;
 	return flushed != SQLITE_OK ? flushed : rc;
+}
+
+static void
+forget(struct log_file *l)
+{
+	l->n = 0;
+	l->error = SQLITE_OK;
 }
 
 /* ---- handed on as they are; a log is never locked */
@@ -243,4 +248,22 @@ lite_log_layer(void)
 			abort();
 	}
 	return layer.zName;
+}
+
+/* Not for ROLLBACK TO, after which the transaction goes on. */
+static void
+on_rollback(void *arg)
+{
+	sqlite3_file *f = NULL;
+
+	if (sqlite3_file_control(arg, "main", SQLITE_FCNTL_JOURNAL_POINTER,
+		&f) == SQLITE_OK &&
+	    f != NULL && f->pMethods == &log_methods)
+		forget(log_of(f));
+}
+
+void
+lite_log_watch(sqlite3 *db)
+{
+	(void)sqlite3_rollback_hook(db, on_rollback, db);
 }

@@ -170,7 +170,8 @@ lite_open(struct lite_db *d, const char *url, struct arena *a, const char **why)
 	int rc;
 
 	*d = (struct lite_db){ .lock = -1 };
-	if (*path == '\0' || *path == ':') {
+	/* file: would be a URI, with options */
+	if (*path == '\0' || *path == ':' || strncmp(path, "file:", 5) == 0) {
 		*why = "the url of an SQLite store is sqlite:PATH, the path of "
 		       "a file";
 		return false;
@@ -191,6 +192,7 @@ lite_open(struct lite_db *d, const char *url, struct arena *a, const char **why)
 		lite_close(d);
 		return false;
 	}
+	lite_log_watch(d->db);
 	if (!set_up(d, path, a, why)) {
 		lite_close(d);
 		return false;

@@ -250,6 +250,160 @@ a_write_that_stops_midway_loses_its_transaction_only(void **state)
 	walk_failures(*state, true);
 }
 
+/* ---- the database itself, as no batch of ours uses it */
+
+static sqlite3 *
+db_of(struct fx *fx)
+{
+	return ((struct lite *)fx->st)->db.db;
+}
+
+static int
+try(sqlite3 *db, const char *text)
+{
+	return sqlite3_exec(db, text, NULL, NULL, NULL);
+}
+
+static void
+must(sqlite3 *db, const char *text)
+{
+	if (try(db, text) != SQLITE_OK)
+		fail_msg("%s: %s", text, sqlite3_errmsg(db));
+}
+
+static int
+count_in(sqlite3 *db, const char *from)
+{
+	sqlite3_stmt *s;
+	int n;
+
+	assert_int_equal(sqlite3_prepare_v2(db, from, -1, &s, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+	n = sqlite3_column_int(s, 0);
+	sqlite3_finalize(s);
+	return n;
+}
+
+/* A table of rows of a page each, so few pages are kept that they leave. */
+static void
+make_rows(sqlite3 *db)
+{
+	must(db,
+	    "PRAGMA cache_size = 10;"
+	    "CREATE TABLE t (n INTEGER PRIMARY KEY, v TEXT, w INTEGER);"
+	    "CREATE INDEX t_w ON t (w);"
+	    "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c"
+	    "    WHERE n < 120)"
+	    "INSERT INTO t SELECT n, hex(zeroblob(1500)), n FROM c");
+}
+
+/*
+ * A rollback leaves nothing behind that is written over what another process
+ * commits next.
+ */
+static void
+what_was_rolled_back_is_not_written_later(void **state)
+{
+	struct fx *fx = *state;
+	sqlite3 *db = db_of(fx), *other;
+
+	make_rows(db);
+	must(db, "BEGIN IMMEDIATE; UPDATE t SET w = -1 WHERE n <= 25");
+	must(db, "ROLLBACK");
+	assert_int_equal(sqlite3_open(fx->path, &other), SQLITE_OK);
+	must(other, "UPDATE t SET w = 1000 + n WHERE n <= 40");
+	assert_int_equal(count_in(db, "SELECT count(*) FROM t WHERE w > 1000"),
+	    40);
+	must(db, "UPDATE t SET w = 2000 + n WHERE n = 120");
+	assert_int_equal(count_in(other,
+			     "SELECT count(*) FROM t WHERE w > 1000"),
+	    41);
+	sqlite3_close(other);
+	must_be_sound(fx);
+}
+
+static void
+after_a_failure_others_may_write_and_so_may_we(void **state)
+{
+	struct fx *fx = *state;
+	sqlite3 *db = db_of(fx), *other;
+
+	make_rows(db);
+	sys.fail = 1;
+	assert_int_equal(try(db, "UPDATE t SET w = -1"), SQLITE_FULL);
+	assert_true(sys.failed);
+	assert_int_equal(sqlite3_open(fx->path, &other), SQLITE_OK);
+	must(other, "UPDATE t SET w = 1000 + n");
+	assert_int_equal(count_in(db, "SELECT count(*) FROM t WHERE w > 1000"),
+	    120);
+	must(db, "UPDATE t SET w = 2000 + n");
+	assert_int_equal(count_in(other,
+			     "SELECT count(*) FROM t WHERE w > 2000"),
+	    120);
+	sqlite3_close(other);
+	must_be_sound(fx);
+}
+
+/* A cheap sequence of numbers that look random. */
+static unsigned
+next_of(unsigned *seed)
+{
+	return (*seed = *seed * 1103515245 + 12345) >> 16;
+}
+
+/* Some changes inside of a savepoint; it may be undone, as a member's is. */
+static void
+do_member(sqlite3 *db, unsigned *seed)
+{
+	char text[128];
+	int rc;
+
+	if (try(db, "SAVEPOINT member") != SQLITE_OK)
+		return;
+	(void)snprintf(text, sizeof(text),
+	    next_of(seed) % 3 == 0 ?
+		"SELECT sum(w) FROM t WHERE v <> '' AND n > %u" :
+		"UPDATE t SET w = w + 10000 WHERE n %% 7 = %u",
+	    next_of(seed) % 7);
+	rc = try(db, text);
+	if (rc != SQLITE_OK || next_of(seed) % 4 == 0)
+		(void)try(db, "ROLLBACK TO member");
+	(void)try(db, "RELEASE member");
+}
+
+/*
+ * A failure inside of a group, which is gone on with: either the group is
+ * refused, or all of it is there and sound.
+ */
+static void
+a_loss_takes_its_whole_transaction(void **state)
+{
+	struct fx *fx = *state;
+	sqlite3 *db = db_of(fx);
+	unsigned lost = 0;
+
+	make_rows(db);
+	for (unsigned seed = 1; seed <= 150; seed++) {
+		unsigned s = seed;
+		bool good;
+
+		sys.failed = false;
+		must(db, "BEGIN IMMEDIATE");
+		sys.fail = 1 + next_of(&s) % 6;
+		for (int i = 0; i < 8; i++)
+			do_member(db, &s);
+		good = try(db, "COMMIT") == SQLITE_OK;
+		sys.fail = 0;
+		assert_false(good && sys.failed);
+		lost += !good;
+		if (sqlite3_get_autocommit(db) == 0)
+			must(db, "ROLLBACK");
+		if (seed % 10 == 0)
+			must_be_sound(fx);
+	}
+	assert_in_range(lost, 10, 149);
+}
+
 #define WATCHED(test) cmocka_unit_test_setup_teardown(test, watch, unwatch)
 
 int
@@ -261,6 +415,9 @@ run_lite_log_tests(void)
 		WATCHED(pages_that_left_the_cache_are_read_back),
 		WATCHED(a_write_that_fails_loses_its_transaction_only),
 		WATCHED(a_write_that_stops_midway_loses_its_transaction_only),
+		WATCHED(what_was_rolled_back_is_not_written_later),
+		WATCHED(after_a_failure_others_may_write_and_so_may_we),
+		WATCHED(a_loss_takes_its_whole_transaction),
 	};
 
 	return cmocka_run_group_tests_name("sqlite's log", tests, NULL, NULL);

@@ -121,6 +121,8 @@ places_that_cannot_be_are_refused(void **state)
 	refuse(fx, "sqlite:PATH");
 	fx->o.url = "sqlite::memory:";
 	refuse(fx, "sqlite:PATH");
+	fx->o.url = "sqlite:file:db?psow=0";
+	refuse(fx, "sqlite:PATH");
 	fx->o.url = "sqlite:/no/such/directory/db";
 	refuse(fx, "No such file or directory");
 	assert_int_equal(mkdir(fx->path, 0700), 0);
