@@ -115,16 +115,37 @@ make_files(struct arena *a, const char *folder)
 	return save(a, p.certificate, p.key, &issuing, STR(""));
 }
 
+static const char *
+why_not_there(int error)
+{
+	switch (error) {
+	case ENOTEMPTY:
+	case EEXIST:
+		return "there is one, and it is not empty";
+	case ENOTDIR:
+	case EBUSY:
+		return "there is something that is no folder of its own: a "
+		       "file, a symbolic link or a mount point; move it away, "
+		       "or make it a part of data_dir";
+	default:
+		return strerror(error);
+	}
+}
+
 /* It is complete: give it its name. What is there is not replaced. */
 static const char *
 put_in_place(struct arena *a, const char *made, const char *folder, int parent)
 {
-	if (rename(made, folder) == 0 && fsync(parent) == 0)
-		return NULL;
-	return str_printf(a, "cannot make the folder %s: %s", folder,
-	    errno == ENOTEMPTY ? "there is one, and it is not empty" :
-				 strerror(errno))
-	    .p;
+	if (rename(made, folder) != 0)
+		return str_printf(a, "cannot make the folder %s: %s", folder,
+		    why_not_there(errno))
+		    .p;
+	if (fsync(parent) != 0)
+		return str_printf(a,
+		    "the folder %s was made, but may not be on the disk: %s",
+		    folder, strerror(errno))
+		    .p;
+	return NULL;
 }
 
 const char *

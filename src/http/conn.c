@@ -175,11 +175,20 @@ conn_fail(struct http_conn *c, const struct problem *p)
 	(void)req_fail(&request(c)->req, p);
 }
 
+/* Of a head that nobody read to its end: HEAD, which gets no body, or 0. */
+static unsigned
+begun_method(struct str head)
+{
+	return str_starts(head, STR("HEAD ")) ? REQ_HEAD : 0;
+}
+
 static enum go
 fail(struct http_conn *c, enum problem_type type, const char *text)
 {
 	struct request *rq = request(c);
 
+	if (c->phase == PHASE_HEAD)
+		rq->req.method = begun_method(window_view(&c->server->window));
 	conn_fail(c, problem_new(rq->req.task.arena, type, "%s", text));
 	return GO_ON;
 }
@@ -404,7 +413,8 @@ take_head(struct http_conn *c, struct str text)
 	p = parse_head(a, copy, &rq->head);
 	wipe_credentials(&rq->head, copy, text);
 	if (p != NULL) {
-		rq->req.method = rq->head.method; /* HEAD gets no body */
+		rq->req.method = rq->head.method != 0 ? rq->head.method :
+							begun_method(copy);
 		rq->req.path = rq->head.path;
 		conn_fail(c, p);
 		return GO_ON;

@@ -388,6 +388,23 @@ def test_a_postgres_without_a_ca_says_how_to_make_one(new_server):
     refuses(server, "--init-ca")
 
 
+def test_init_ca_makes_a_folder_of_its_own(new_server, tmp_path):
+    """It comes whole, by its name; behind a link it could not."""
+    server = new_server()
+    there = tmp_path / "elsewhere"
+    there.mkdir()
+    (server.data / "ca").symlink_to(there)
+    done = server.run("-c", server.file, "--init-ca")
+    assert done.returncode != 0
+    assert "symbolic link or a mount point" in done.stdout
+    assert list(there.iterdir()) == []
+    assert not (server.data / "ca.new").exists()
+    (server.data / "ca").unlink()
+    (server.data / "ca").mkdir()    # an empty one is as good as none
+    server.init_ca()
+    assert (server.data / "ca" / "root.key").exists()
+
+
 def test_init_ca_makes_no_second_one(new_server):
     server = new_server("postgres")
     server.init_ca()
