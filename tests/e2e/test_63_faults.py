@@ -57,6 +57,28 @@ def walk(world, figures, ways, flows, few):
                          "connections to end, and their descriptors")
 
 
+# ---- the judge is judged
+
+@pytest.mark.parametrize("stray", [
+    "data/ca.new/", "asked/x/new.Ab3dE6/", "cert.pem.certloop-new",
+    "data/x.certloop-old", "asked/x/.link", "data/x.tmp"])
+def test_what_was_left_behind_is_seen(tmp_path, stray):
+    for name in ("data/ca/key.pem", "data/certloop.db-wal",
+                 "asked/x/v-1/privkey.pem", "certloop.conf"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert failing.stray_files(tmp_path) == []
+    if stray.endswith("/"):
+        (tmp_path / stray).mkdir()
+        (tmp_path / stray / "key.pem").touch()
+    else:
+        (tmp_path / stray).touch()
+    assert failing.stray_files(tmp_path) == [
+        str(tmp_path / stray).rstrip("/")]
+
+
+# ---- what the server needs
+
 @pytest.mark.parametrize("flow", ["life", "proof", "vault", "loop", "admin"])
 def test_the_nth_batch_fails(new_world, engine, figures, flow):
     world = new_world(engine)

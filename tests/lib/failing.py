@@ -140,11 +140,11 @@ def fits(certificate, key):
 
 
 def stray_files(folder):
-    """Names of files that nobody should have left behind."""
+    """Names of files and folders that nobody should have left behind."""
     odd = re.compile(r"\.certloop-(new|old)$|\.[A-Za-z0-9]{6}$|^\.link$|"
                      r"\.tmp$|^[^.]*\.new$")
-    return [f"{where}/{name}" for where, _, names in os.walk(folder)
-            for name in names if odd.search(name)]
+    return [f"{where}/{name}" for where, folders, files in os.walk(folder)
+            for name in folders + files if odd.search(name)]
 
 
 def preloaded(folder, trigger):
