@@ -8,6 +8,8 @@ Here a few n of each kind are tried; make proof-faults walks them all, or each
 CERTLOOP_FAULTS-th of them."""
 
 import os
+import signal
+import subprocess
 
 import pytest
 
@@ -75,6 +77,33 @@ def test_what_was_left_behind_is_seen(tmp_path, stray):
         (tmp_path / stray).touch()
     assert failing.stray_files(tmp_path) == [
         str(tmp_path / stray).rstrip("/")]
+
+
+ABORTS = {
+    "want": "abort();",
+    "assertion": "assert(argc == 0);",
+}
+
+
+@pytest.mark.parametrize("why", ABORTS)
+def test_a_failed_assertion_is_no_end_in_order(new_server, tmp_path, why):
+    """Unlike the abort() of a want of memory, which looks the same to who
+    waits for the process."""
+    server = new_server()
+    program = tmp_path / "program"
+    subprocess.run(
+        ["cc", "-UNDEBUG", "-o", program, "-xc", "-"], check=True, text=True,
+        input="#include <assert.h>\n#include <stdlib.h>\n"
+              f"int main(int argc, char **argv) {{ {ABORTS[why]} }}\n")
+    with open(server.logfile, "ab") as log:
+        done = subprocess.run([program], stdout=log, stderr=log)
+    assert done.returncode == -signal.SIGABRT
+    if why == "want":
+        server.check_log()
+        return
+    with pytest.raises(AssertionError, match="argc == 0"):
+        server.check_log()
+    server.logfile.write_text("")   # it is looked at once more at the end
 
 
 # ---- what the server needs

@@ -349,8 +349,10 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
+# What a program says that found itself wrong: a sanitizer, or an assert().
 SANITIZER = re.compile(
-    r"(ERROR: \w+Sanitizer|runtime error: |SUMMARY: \w+Sanitizer)")
+    r"(ERROR: \w+Sanitizer|runtime error: |SUMMARY: \w+Sanitizer|"
+    r": Assertion `.*' failed\.)")
 
 
 class Certloopd:
@@ -600,8 +602,9 @@ limits {{
         return self.logfile.stat().st_size
 
     def check_log(self):
-        found = SANITIZER.search(self.log())
-        assert not found, self.log()[found.start():][:4000]
+        log = self.log()
+        found = SANITIZER.search(log)
+        assert not found, log[log.rfind("\n", 0, found.start()) + 1:][:4000]
 
     @property
     def pid(self):
