@@ -77,7 +77,7 @@ conn_close(struct http_conn *c)
 	c->state = CONN_DEAD;
 	tls_conn_free(c->tls);
 	sock_close(&c->sock);
-	free(c->kept);
+	conn_forget(c);
 	free(c->out.p);
 	loop_undefer(c->server->loop, &c->again);
 	server_remove(c);
@@ -115,6 +115,7 @@ run_linger(struct http_conn *c)
 	size_t n;
 
 	while ((r = sock_recv(&c->sock, w->p, w->cap, &n)) == SOCK_OK) {
+		OPENSSL_cleanse(w->p, n);
 		c->dropped += n;
 		if (c->dropped > LINGER_BYTES)
 			break;
@@ -384,19 +385,41 @@ start_body(struct http_conn *c)
 	return GO_ON;
 }
 
+static void
+wipe(struct str s)
+{
+	OPENSSL_cleanse((void *)(uintptr_t)s.p, s.n);
+}
+
 /* What all connections read into keeps no credentials. */
 static void
-wipe_credentials(const struct head *h, struct str copy, struct str received)
+wipe_credentials(struct request *rq, struct str copy, struct str received)
 {
+	const struct head *h = &rq->head;
+
 	for (size_t i = 0; i < h->nfields; i++) {
 		struct str v = h->fields[i].value;
 
-		if (v.n > 0 &&
-		    str_case_eq(h->fields[i].name, STR("Authorization")))
-			OPENSSL_cleanse((char *)(uintptr_t)received.p +
-				(v.p - copy.p),
-			    v.n);
+		if (v.n == 0 ||
+		    !str_case_eq(h->fields[i].name, STR("Authorization")))
+			continue;
+		wipe(str_make(received.p + (v.p - copy.p), v.n));
+		rq->has_credentials = true;
 	}
+}
+
+/*
+ * Of a head that is refused, the parser may not have come to its credentials:
+ * nothing stays behind the target, which the log names.
+ */
+static void
+wipe_refused(const struct request *rq, struct str copy, struct str received)
+{
+	struct str target = rq->head.target;
+	size_t at = target.n > 0 ? (size_t)(target.p - copy.p) + target.n : 0;
+
+	wipe(str_skip(copy, at));
+	wipe(received);
 }
 
 /* A head is complete: where does it go, and may it? */
@@ -411,14 +434,15 @@ take_head(struct http_conn *c, struct str text)
 	bool body;
 
 	p = parse_head(a, copy, &rq->head);
-	wipe_credentials(&rq->head, copy, text);
 	if (p != NULL) {
 		rq->req.method = rq->head.method != 0 ? rq->head.method :
 							begun_method(copy);
+		wipe_refused(rq, copy, text);
 		rq->req.path = rq->head.path;
 		conn_fail(c, p);
 		return GO_ON;
 	}
+	wipe_credentials(rq, copy, text);
 	fill_req(c, rq);
 	router_find(c->listener->router, rq->head.method, rq->head.path, &m);
 	rq->req.app = m.app;

@@ -67,8 +67,9 @@ struct str req_header(const struct req *, const char *name);
 
 /*
  * Wipe the values of a request header, which held a secret: views into them
- * then see zeros. What was received of Authorization is wiped anyway as soon
- * as it is in the request's memory.
+ * then see zeros; a join that req_header gave is the caller's to wipe. Of
+ * Authorization, what was received is wiped as soon as it is in the request's
+ * memory, and that when the request ends or is refused.
  */
 void req_wipe_header(struct req *, const char *name);
 

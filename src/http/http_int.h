@@ -65,6 +65,7 @@ struct request {
 	struct route_stats *stats;
 	struct header *reply;          /* added, newest first */
 	const struct problem *problem; /* that req_fail answers with */
+	bool has_credentials;          /* to be wiped at its end */
 };
 
 static inline struct request *
@@ -162,6 +163,9 @@ window_view(const struct window *w)
 /* Take the window and what the connection kept; put back what is left. */
 struct window *window_open(struct http_conn *);
 void window_close(struct http_conn *);
+
+/* Wipe and drop what the connection kept. */
+void conn_forget(struct http_conn *);
 
 enum input { INPUT_DATA, INPUT_NONE, INPUT_EOF, INPUT_ERROR };
 

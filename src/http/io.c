@@ -26,6 +26,16 @@ take(size_t n)
 
 /* ---- in */
 
+void
+conn_forget(struct http_conn *c)
+{
+	if (c->nkept > 0)
+		OPENSSL_cleanse(c->kept, c->nkept); /* half a header */
+	free(c->kept);
+	c->kept = NULL;
+	c->nkept = 0;
+}
+
 struct window *
 window_open(struct http_conn *c)
 {
@@ -36,13 +46,9 @@ window_open(struct http_conn *c)
 	w->start = 0;
 	w->end = c->nkept;
 	assert(c->nkept <= w->cap);
-	if (c->nkept > 0) {
+	if (c->nkept > 0)
 		memcpy(w->p, c->kept, c->nkept);
-		OPENSSL_cleanse(c->kept, c->nkept); /* half a header */
-	}
-	free(c->kept);
-	c->kept = NULL;
-	c->nkept = 0;
+	conn_forget(c);
 	return w;
 }
 
@@ -54,11 +60,14 @@ window_close(struct http_conn *c)
 
 	assert(w->user == c);
 	w->user = NULL;
-	if (left.n == 0 || c->state == CONN_LINGER || c->state == CONN_DEAD)
+	if (left.n == 0)
 		return;
-	c->kept = take(left.n);
-	memcpy(c->kept, left.p, left.n);
-	c->nkept = left.n;
+	if (c->state != CONN_LINGER && c->state != CONN_DEAD) {
+		c->kept = take(left.n);
+		memcpy(c->kept, left.p, left.n);
+		c->nkept = left.n;
+	}
+	OPENSSL_cleanse(w->p + w->start, left.n); /* others read into it */
 }
 
 static enum input
@@ -102,6 +111,8 @@ conn_fill(struct http_conn *c)
 
 	if (w->start > 0) {
 		memmove(w->p, left.p, left.n);
+		if (left.n > 0) /* where it was */
+			OPENSSL_cleanse(w->p + left.n, w->start);
 		w->start = 0;
 		w->end = left.n;
 	}

@@ -160,6 +160,8 @@ log_request(struct request *rq, unsigned status, size_t bytes, int64_t usec,
 static void
 end(struct request *rq)
 {
+	if (rq->has_credentials)
+		req_wipe_header(&rq->req, "Authorization");
 	rq->req.conn->rq = NULL;
 	task_end(&rq->req.task); /* rq lived in its arena */
 }

@@ -31,18 +31,27 @@ req_header(const struct req *req, const char *name)
 {
 	const struct head *h = &request_of(req)->head;
 	struct str want = str_from(name), found = STR_NONE;
+	struct str comma = STR("");
+	size_t n = 0, room = 0;
+	struct buf b;
 
-	for (size_t i = 0; i < h->nfields; i++) {
-		if (!str_case_eq(h->fields[i].name, want))
-			continue;
-		if (found.p == NULL)
+	for (size_t i = 0; i < h->nfields; i++)
+		if (str_case_eq(h->fields[i].name, want)) {
 			found = h->fields[i].value;
-		else
-			found = str_printf(req->task.arena,
-			    STR_FMT ", " STR_FMT, STR_ARG(found),
-			    STR_ARG(h->fields[i].value));
-	}
-	return found;
+			room += found.n + 2;
+			n++;
+		}
+	if (n < 2)
+		return found;
+	/* in one piece, which is all that is to be wiped of a secret */
+	b = buf_over(arena_alloc(req->task.arena, room), room);
+	for (size_t i = 0; i < h->nfields; i++)
+		if (str_case_eq(h->fields[i].name, want)) {
+			buf_str(&b, comma);
+			buf_str(&b, h->fields[i].value);
+			comma = STR(", ");
+		}
+	return buf_view(&b);
 }
 
 void

@@ -800,48 +800,6 @@ too_many_or_too_long_headers_get_431(void **state)
 
 #define TEST(name) cmocka_unit_test_teardown(name, stop)
 
-/* ---- secrets */
-
-static bool
-is_in(const void *p, size_t n, const char *text)
-{
-	return memmem(p, n, text, strlen(text)) != NULL;
-}
-
-static void
-credentials_are_nowhere_once_they_are_wiped(void **state)
-{
-	struct rig *r = start(state);
-	const struct window *w = &r->server->window;
-	int fd = rig_dial(r), other = rig_dial(r);
-	struct str one, both;
-
-	say(r, other, "GET /wait HTTP/1.1\r\nHost: h\r\nAUTHORIZATION:  Bear");
-	rig_until(r, is_in(w->p, w->cap, "Bear"));
-	rig_hang_up(other);
-	say(r, fd,
-	    "GET /wait HTTP/1.1\r\nHost: h\r\nAuthorization: s3cr3t-1\r\n"
-	    "X-Thing: s3cr3t-3\r\nauthorization: s3cr3t-");
-	rig_until(r, is_in(w->p, w->cap, "authorization"));
-	say(r, fd, "2\r\n\r\n");
-	rig_until(r, r->waiting != NULL);
-	assert_false(is_in(w->p, w->cap, "s3cr3t-1"));
-	assert_false(is_in(w->p, w->cap, "s3cr3t-2"));
-	assert_true(is_in(w->p, w->cap, "s3cr3t-3"));
-	both = req_header(r->waiting, "authorization");
-	assert_str(both, "s3cr3t-1, s3cr3t-2");
-	one = request_of(r->waiting)->head.fields[1].value;
-	assert_str(one, "s3cr3t-1");
-	req_wipe_header(r->waiting, "AUTHORIZATION");
-	assert_memory_equal(one.p, "\0\0\0\0\0\0\0\0", one.n);
-	both = req_header(r->waiting, "authorization");
-	assert_false(is_in(both.p, both.n, "s3"));
-	assert_str(req_header(r->waiting, "x-thing"), "s3cr3t-3");
-	rig_finish(r);
-	assert_int_equal(rig_hear(r, fd).status, 200);
-	rig_hang_up(fd);
-}
-
 int
 main(void)
 {
@@ -878,7 +836,6 @@ main(void)
 		TEST(a_large_reply_arrives_whole_and_then_the_end),
 		TEST(freeing_the_server_ends_what_is_in_flight),
 		TEST(too_many_or_too_long_headers_get_431),
-		TEST(credentials_are_nowhere_once_they_are_wiped),
 	};
 
 	return cmocka_run_group_tests_name("http/conn", tests, NULL, NULL);

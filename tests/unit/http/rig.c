@@ -187,7 +187,11 @@ static const char *const other_prefixes[] = { "/other", "/o/:which", NULL };
 static void
 mark_main(struct req *req)
 {
-	rig_of(req)->replies++;
+	struct rig *r = rig_of(req);
+
+	r->replies++;
+	if (r->on_reply != NULL)
+		r->on_reply(req);
 	req_add_header(req, "X-App", STR("main"));
 }
 

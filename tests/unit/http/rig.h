@@ -18,11 +18,12 @@ struct rig {
 	struct http_server *server;
 	struct arena *arena;
 	unsigned port;
-	char path[64];       /* of the unix socket, if there is one */
-	char ran[4096];      /* " METHOD path" of each handler that ran */
-	unsigned replies;    /* before_reply calls */
-	struct req *waiting; /* of the last /wait */
-	unsigned detached;   /* /wait tasks that were ended */
+	char path[64];    /* of the unix socket, if there is one */
+	char ran[4096];   /* " METHOD path" of each handler that ran */
+	unsigned replies; /* before_reply calls */
+	void (*on_reply)(struct req *); /* called by it; may be NULL */
+	struct req *waiting;            /* of the last /wait */
+	unsigned detached;              /* /wait tasks that were ended */
 	bool drained;
 };
 
