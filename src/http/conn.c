@@ -189,7 +189,9 @@ fail(struct http_conn *c, enum problem_type type, const char *text)
 	struct request *rq = request(c);
 
 	if (c->phase == PHASE_HEAD)
-		rq->req.method = begun_method(window_view(&c->server->window));
+		rq->req.method = begun_method(c->running ?
+			window_view(&c->server->window) :
+			str_make(c->kept, c->nkept));
 	conn_fail(c, problem_new(rq->req.task.arena, type, "%s", text));
 	return GO_ON;
 }
