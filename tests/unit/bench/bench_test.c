@@ -604,8 +604,8 @@ a_chain_that_is_refused_leaves_nothing_behind(void **state)
 		"no certificate",
 		"-----END CERTIFICATE-----\n",
 		"-----END CERTIFICATE-----\nrubbish",
-		"-----END CERTIFICATE-----\n-----BEGIN CERTIFICATE-----\nAAAA\n"
-		"-----END CERTIFICATE-----\n",
+		("-----END CERTIFICATE-----\n-----BEGIN CERTIFICATE-----\n"
+		 "AAAA\n-----END CERTIFICATE-----\n"),
 	};
 	struct arena *kept = arena_create();
 	const struct job job = { .spki = STR("key") };
