@@ -12,6 +12,8 @@ start(void **state)
 	struct rig *r = *state = rig_new(NULL);
 
 	rig_listen(r, (struct http_listener_options){ .mode = 0 });
+	/* fresh memory may hold what an earlier test has said */
+	memset(r->server->window.p, 0, r->server->window.cap);
 	return r;
 }
 
